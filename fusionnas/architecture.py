@@ -1,0 +1,175 @@
+"""Architecture: one discrete choice of everything, as plain data.
+
+It is frozen, hashable, equal to any other with the same choices, and reads and writes the JSON that
+people edit. Only what the output needs is in it: unused modalities and layers have no place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fusionnas.errors import SpaceError
+from fusionnas.feature import Signature
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """A fusion point: a modality's feature at one level."""
+
+    modality: str
+    level: int
+
+    def __str__(self) -> str:
+        return f"{self.modality}.{self.level}"
+
+
+@dataclass(frozen=True, order=True)
+class NodeRef:
+    """An earlier fusion node, by its place in ``Architecture.nodes``."""
+
+    node: int
+
+    def __str__(self) -> str:
+        return f"#{self.node}"
+
+
+Source = Point | NodeRef
+
+
+@dataclass(frozen=True)
+class Node:
+    """One fusion step: chosen inputs and chosen operator."""
+
+    inputs: tuple[Source, ...]
+    operator: str
+
+    def __str__(self) -> str:
+        return f"{self.operator}({', '.join(map(str, self.inputs))})"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Layers per modality, fusion nodes, and the point that the readout reads.
+
+    Attributes:
+        layers: (modality, encoder of each layer up to the deepest level in use), in declared order.
+        nodes: fusion nodes, each reading fusion points and earlier nodes; empty for one modality alone.
+        output: what the readout reads: the last node, or one fusion point.
+        signature: input and output sizes of a trained network; no part of equality, hash or id.
+    """
+
+    layers: tuple[tuple[str, tuple[str, ...]], ...]
+    nodes: tuple[Node, ...]
+    output: Source
+    signature: Signature | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits that name the architecture in file names and tables."""
+        return hashlib.sha256(json.dumps(self._choices(), sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that are read, in declared order."""
+        return tuple(name for name, _ in self.layers)
+
+    def points(self) -> Iterator[Point]:
+        """Every fusion point that is read, once, in order of first use."""
+        sources = [source for node in self.nodes for source in node.inputs] + [self.output]
+        yield from dict.fromkeys(source for source in sources if isinstance(source, Point))
+
+    def __str__(self) -> str:
+        if not self.nodes:
+            return f"only {self.output}"
+        text = [str(self.nodes[0])]
+        for index, node in enumerate(self.nodes[1:], start=1):
+            text.append(f"#{index} = {node}")
+        return (f"#0 = {text[0]}" if len(text) > 1 else text[0]) + "".join(f"; {t}" for t in text[1:])
+
+    def _choices(self) -> dict[str, Any]:
+        return {
+            "modalities": {name: {"layers": list(layers)} for name, layers in self.layers},
+            "nodes": [{"inputs": [_to_json(s) for s in n.inputs], "operator": n.operator} for n in self.nodes],
+            "output": _to_json(self.output),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with schema version and id; the signature too where there is one."""
+        data = {"schema": SCHEMA, "id": self.id, **self._choices()}
+        return data if self.signature is None else {**data, "signature": self.signature.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Architecture:
+        """Read what ``to_json`` wrote, or what a person wrote in its form.
+
+        Raises:
+            SpaceError: a key is missing, unknown or of the wrong form; all problems at once.
+        """
+        problems = _problems(data)
+        if problems:
+            raise SpaceError("the architecture is not valid", problems)
+        signature = data.get("signature")
+        return cls(
+            layers=tuple((name, tuple(m["layers"])) for name, m in data["modalities"].items()),
+            nodes=tuple(Node(tuple(map(_source, n["inputs"])), n["operator"]) for n in data["nodes"]),
+            output=_source(data["output"]) if "output" in data else NodeRef(len(data["nodes"]) - 1),
+            signature=None if signature is None else Signature.from_json(signature),
+        )
+
+
+def _to_json(source: Source) -> dict[str, Any]:
+    if isinstance(source, NodeRef):
+        return {"node": source.node}
+    return {"modality": source.modality, "level": source.level}
+
+
+def _source(data: Mapping[str, Any]) -> Source:
+    return NodeRef(data["node"]) if "node" in data else Point(data["modality"], data["level"])
+
+
+def _problems(data: Mapping[str, Any]) -> list[str]:
+    if data.get("schema") != SCHEMA:
+        return [f"schema: given {data.get('schema')!r}, this version of fusionnas reads {SCHEMA}"]
+    known = {"schema", "id", "modalities", "nodes", "output", "signature"}
+    problems = [f"{key}: unknown key; known: {', '.join(sorted(known))}" for key in data if key not in known]
+    modalities, nodes = data.get("modalities"), data.get("nodes")
+    if not isinstance(modalities, Mapping) or not isinstance(nodes, list):
+        return [*problems, "modalities and nodes: needed, a mapping and a list"]
+    for name, modality in modalities.items():
+        if not isinstance(modality, Mapping) or not isinstance(modality.get("layers"), list):
+            problems.append(f"modalities.{name}.layers: needed, a list of encoder names")
+    for index, node in enumerate(nodes):
+        if not isinstance(node, Mapping) or not isinstance(node.get("operator"), str):
+            problems.append(f"nodes[{index}].operator: needed, an operator's name")
+        elif not isinstance(node.get("inputs"), list) or len(node["inputs"]) < 2:
+            problems.append(f"nodes[{index}].inputs: needed, at least two inputs")
+        else:
+            problems += [f"nodes[{index}].inputs[{place}]: {text}" for place, source in enumerate(node["inputs"])
+                         if (text := _source_problem(source, modalities, index))]
+    if "output" in data and (text := _source_problem(data["output"], modalities, len(nodes))):
+        problems.append(f"output: {text}")
+    elif "output" not in data and not nodes:
+        problems.append("output: needed where there is no node")
+    return problems
+
+
+def _source_problem(source: object, modalities: Mapping[str, Any], nodes_before: int) -> str:
+    if isinstance(source, Mapping) and set(source) == {"node"}:
+        if isinstance(source["node"], int) and 0 <= source["node"] < nodes_before:
+            return ""
+        return f"node {source['node']!r} is not an earlier node (0..{nodes_before - 1})"
+    if isinstance(source, Mapping) and set(source) == {"modality", "level"}:
+        name, level = source["modality"], source["level"]
+        if name not in modalities:
+            return f"modality {name!r} is not listed under modalities"
+        layers = modalities[name].get("layers") if isinstance(modalities[name], Mapping) else None
+        if isinstance(layers, list) and isinstance(level, int) and 0 <= level <= len(layers):
+            return ""
+        return f"level {level!r} of {name!r} is not among its layers (0..{len(layers or ())})"
+    return f"given {source!r}, expected {{node: i}} or {{modality: name, level: l}}"

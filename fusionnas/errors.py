@@ -1,0 +1,52 @@
+"""What can go wrong because of the user's input, and how it is told.
+
+Every error names what, where, what was given, what was expected and what to do. All problems of one
+input are collected and raised together.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class FusionNASError(Exception):
+    """Base class of every error that fusionnas raises on purpose."""
+
+
+class InputError(FusionNASError):
+    """The user's input is wrong; the command line ends with status 2.
+
+    Args:
+        title: what was being read, one line.
+        problems: one line each, ``where: message``.
+    """
+
+    def __init__(self, title: str, problems: Sequence[str] = ()) -> None:
+        self.title = title
+        self.problems = tuple(problems)
+        super().__init__("\n".join([title, *(f"  {problem}" for problem in self.problems)]))
+
+
+class SpaceError(InputError):
+    """A search space, or an architecture for it, is not valid."""
+
+
+class DataError(InputError):
+    """A data set cannot be used as it is."""
+
+
+class RunError(InputError):
+    """A run folder or an export cannot be used as it is."""
+
+
+class RegistryError(InputError):
+    """A name is not registered, or is registered twice."""
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'? Known: a, b.`` for a mistyped name, ready to append to a message."""
+    names = sorted(known)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return f"{hint} Known: {', '.join(names)}."

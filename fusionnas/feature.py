@@ -1,0 +1,88 @@
+"""Feature: what flows between encoders, fusion nodes and the readout. Inputs have the same form.
+
+Shapes: B batch, T tokens, D channels; a leading member dimension G may stand before B when many
+heads are trained stacked (:mod:`fusionnas.layers`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Feature(NamedTuple):
+    """One modality, or one fused result, at one level.
+
+    Attributes:
+        values: (..., B, T, D) floats; for code and text inputs (B, T) int64. Zero where masked.
+        mask: (..., B, T) bool, True = real token.
+        present: (..., B) bool, False = this sample lacks the modality; then no token is real.
+    """
+
+    values: Tensor
+    mask: Tensor
+    present: Tensor
+
+    @classmethod
+    def vector(cls, values: Tensor, present: Tensor | None = None) -> Feature:
+        """A vector (..., B, D) as a feature of one token; ``present`` defaults to all."""
+        if present is None:
+            present = torch.ones(values.shape[:-1], dtype=torch.bool, device=values.device)
+        return cls(values.unsqueeze(-2) * present[..., None, None], present.unsqueeze(-1), present)
+
+    def rows(self, index: Tensor) -> Feature:
+        """The samples ``index`` (unstacked features only)."""
+        return Feature(self.values[index], self.mask[index], self.present[index])
+
+    def absent(self) -> Feature:
+        """The same shapes with nothing in it: every sample lacks it."""
+        return Feature(torch.zeros_like(self.values), torch.zeros_like(self.mask), torch.zeros_like(self.present))
+
+
+def pool(feature: Feature) -> Tensor:
+    """Masked mean over tokens, (..., B, T, D) -> (..., B, D); zeros where no token is real."""
+    weight = feature.mask.unsqueeze(-1).to(feature.values.dtype)
+    return (feature.values * weight).sum(-2) / weight.sum(-2).clamp_min(1)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What one modality's preprocessed input looks like.
+
+    Attributes:
+        width: channels R of (B, T, R) inputs; 0 for code and text inputs.
+        tokens: largest T.
+        vocabulary: number of ids of a (B, T) code or text input, padding id 0 included; else 0.
+        grid: (rows, columns) of image patches, rows * columns = tokens; else empty.
+    """
+
+    width: int
+    tokens: int = 1
+    vocabulary: int = 0
+    grid: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What goes into a network and comes out of it: one InputSpec per modality, in declared order."""
+
+    inputs: dict[str, InputSpec]
+    outputs: int
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data; ``Signature.from_json`` is the way back."""
+        inputs = {name: {k: list(v) if isinstance(v, tuple) else v for k, v in vars(spec).items()}
+                  for name, spec in self.inputs.items()}
+        return {"inputs": inputs, "outputs": self.outputs}
+
+    @classmethod
+    def from_json(cls, data: dict[str, object]) -> Signature:
+        """Read what ``to_json`` wrote."""
+        inputs = data["inputs"]
+        outputs = data["outputs"]
+        assert isinstance(inputs, dict) and isinstance(outputs, int)
+        return cls({name: InputSpec(**{**spec, "grid": tuple(spec.get("grid", ()))})
+                    for name, spec in inputs.items()}, outputs)

@@ -1,0 +1,89 @@
+"""Layers that also run stacked: their parameters may carry a leading member dimension G.
+
+``stack_modules`` turns G modules of one form into one module whose parameters are (G, ...) and which
+maps (G, B, T, D) to (G, B, T, D'): many small networks trained in one pass. An operator built from
+these layers and from elementwise operations is stackable; code is written once for both cases.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Linear(nn.Module):
+    """``x W^T + b`` over the last dimension, for one module or for G stacked ones.
+
+    Initialised with weight variance ``gain^2 / fan_in``, so unit-variance inputs give outputs of
+    standard deviation ``gain``; bias zero.
+
+    Args:
+        fan_in: channels in.
+        fan_out: channels out.
+        bias: whether to add one.
+        gain: standard deviation of the output for unit-variance input.
+    """
+
+    def __init__(self, fan_in: int, fan_out: int, *, bias: bool = True, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(fan_out, fan_in) * (gain / math.sqrt(fan_in)))
+        self.bias = nn.Parameter(torch.zeros(fan_out)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., fan_in) -> (..., fan_out); stacked: (G, ..., fan_in) -> (G, ..., fan_out)."""
+        if self.weight.dim() == 2:
+            return functional.linear(x, self.weight, self.bias)
+        members, fan_out, fan_in = self.weight.shape
+        flat = x.reshape(members, -1, fan_in)
+        weight = self.weight.transpose(1, 2)
+        out = torch.bmm(flat, weight) if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), flat, weight)
+        return out.reshape(*x.shape[:-1], fan_out)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation over the last dimension, for one module or for G stacked ones."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> (..., width)."""
+        normal = functional.layer_norm(x, x.shape[-1:])
+        return normal * per_member(self.weight, x) + per_member(self.bias, x)
+
+
+def per_member(parameter: Tensor, x: Tensor) -> Tensor:
+    """A vector parameter (D,) or its stack (G, D), shaped to broadcast against x (..., D) or (G, ..., D)."""
+    if parameter.dim() == 1:
+        return parameter
+    return parameter.reshape(parameter.shape[0], *([1] * (x.dim() - 2)), parameter.shape[-1])
+
+
+def stack_modules(modules: Sequence[nn.Module]) -> nn.Module:
+    """One module holding the parameters of all, each (G, ...); all must be of one form.
+
+    The values are copied: training the stack leaves ``modules`` as they were.
+    """
+    stacked = copy.deepcopy(modules[0])
+    parameters = [dict(module.named_parameters()) for module in modules]
+    for path in parameters[0]:
+        owner, _, name = path.rpartition(".")
+        values = torch.stack([member[path].detach() for member in parameters])
+        setattr(stacked.get_submodule(owner), name, nn.Parameter(values))
+    return stacked
+
+
+def leading_block(narrow: Tensor, wide: Tensor) -> Tensor:
+    """The leading block of ``wide`` in the shape of ``narrow``.
+
+    An operator over k inputs is the leading block of the same operator over more inputs: parameters
+    are laid out slot by slot.
+    """
+    return wide[tuple(slice(size) for size in narrow.shape)]
