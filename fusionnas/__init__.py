@@ -1,1 +1,71 @@
-"""fusionnas: find where, when and how the modalities of a network should be fused."""
+"""fusionnas: find where, when and how the modalities of a network should be fused.
+
+The public names are loaded on first use, so that ``import fusionnas`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from fusionnas.version import __version__
+
+if TYPE_CHECKING:
+    from fusionnas.api import SearchRun, evaluate, export, predict, resume, search
+    from fusionnas.architecture import Architecture
+    from fusionnas.network import FusionNetwork, build
+    from fusionnas.space import SearchSpace
+
+_HOMES = {
+    "Architecture": "fusionnas.architecture",
+    "FusionNetwork": "fusionnas.network",
+    "SearchRun": "fusionnas.api",
+    "SearchSpace": "fusionnas.space",
+    "build": "fusionnas.network",
+    "evaluate": "fusionnas.api",
+    "export": "fusionnas.api",
+    "predict": "fusionnas.api",
+    "resume": "fusionnas.api",
+    "search": "fusionnas.api",
+}
+
+__all__ = [
+    "Architecture",
+    "FusionNetwork",
+    "SearchRun",
+    "SearchSpace",
+    "__version__",
+    "build",
+    "evaluate",
+    "export",
+    "predict",
+    "resume",
+    "search",
+]
+
+
+class _Package(ModuleType):
+    """The functions ``search`` and ``export`` share their names with packages inside; the functions win here.
+
+    On import of ``fusionnas.search`` Python sets the attribute ``search`` of this module; without this class
+    ``fusionnas.search(space)`` would work or not depending on what was imported before.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in _HOMES:
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fusionnas' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
