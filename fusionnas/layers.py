@@ -45,6 +45,34 @@ class Linear(nn.Module):
         return out.reshape(*x.shape[:-1], fan_out)
 
 
+class SlotLinear(nn.Module):
+    """One linear map per slot, all in one batched product: slot j of the input meets ``W_j`` and ``b_j`` alone.
+
+    Initialised like :class:`Linear`. Parameters are (slots, fan_out, fan_in) and (slots, fan_out).
+
+    Args:
+        slots: number of separate maps k.
+        fan_in: channels in.
+        fan_out: channels out.
+        gain: standard deviation of the output for unit-variance input.
+    """
+
+    def __init__(self, slots: int, fan_in: int, *, fan_out: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(slots, fan_out, fan_in) * (gain / math.sqrt(fan_in)))
+        self.bias = nn.Parameter(torch.zeros(slots, fan_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., k, fan_in) -> (..., k, fan_out); stacked: (G, ..., k, fan_in) -> (G, ..., k, fan_out)."""
+        slots, fan_out, fan_in = self.weight.shape[-3:]
+        members = 1 if self.weight.dim() == 3 else self.weight.shape[0]
+        rows = x.reshape(members, -1, slots, fan_in).transpose(1, 2).reshape(members * slots, -1, fan_in)
+        weight = self.weight.reshape(-1, fan_out, fan_in).transpose(1, 2)
+        out = torch.baddbmm(self.bias.reshape(-1, 1, fan_out), rows, weight)
+        out = out.reshape(members, slots, -1, fan_out).transpose(1, 2)
+        return out.reshape(*x.shape[:-1], fan_out)
+
+
 class LayerNorm(nn.Module):
     """Layer normalisation over the last dimension, for one module or for G stacked ones."""
 
@@ -55,6 +83,8 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., width)."""
+        if self.weight.dim() == 1:
+            return functional.layer_norm(x, x.shape[-1:], self.weight, self.bias)
         normal = functional.layer_norm(x, x.shape[-1:])
         return normal * per_member(self.weight, x) + per_member(self.bias, x)
 
@@ -69,7 +99,8 @@ def per_member(parameter: Tensor, x: Tensor) -> Tensor:
 def stack_modules(modules: Sequence[nn.Module]) -> nn.Module:
     """One module holding the parameters of all, each (G, ...); all must be of one form.
 
-    The values are copied: training the stack leaves ``modules`` as they were.
+    The values are copied: training the stack leaves ``modules`` as they were. Buffers, which a stack could not
+    keep apart, have no place in such modules.
     """
     stacked = copy.deepcopy(modules[0])
     parameters = [dict(module.named_parameters()) for module in modules]

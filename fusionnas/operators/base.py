@@ -6,7 +6,10 @@ Contract, checked for every registered operator by :mod:`fusionnas.testing`:
   operator over k inputs is the leading block (:func:`fusionnas.layers.leading_block`) of the same operator
   over more inputs whose further inputs are absent.
 * Padding never changes the output; fully masked rows give zeros, never NaN.
-* All inputs absent -> output zeros with ``present`` False.
+* All inputs absent -> output zeros with ``present`` False. The output is present where any input is; an operator
+  that returns the tokens of its first input (``ordered`` and ``sequence``) is present where that input is.
+* Parameters are laid out slot by slot along their growing dimensions, and module names depend on the number of
+  inputs by trailing indices alone.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from fusionnas.errors import SpaceError
 from fusionnas.feature import Feature
 from fusionnas.registry import Registry
 
@@ -63,6 +67,12 @@ class FusionOperator(nn.Module, abc.ABC):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
+        low, high = self.inputs_range
+        if inputs < low or (high is not None and inputs > high):
+            raise SpaceError(
+                f"{type(self).__name__}: given {inputs} inputs, expected {low} to {high or 'any number'}; "
+                f"change fusion.inputs or leave the operator out of fusion.operators"
+            )
         self.inputs, self.width = inputs, width
 
     @abc.abstractmethod
@@ -88,11 +98,19 @@ def register_operator(name: str) -> Callable[[type[FusionOperator]], type[Fusion
     return operators.register(name)
 
 
+def vector_slots(features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
+    """k vectors side by side: values (..., B, k, D), zero where absent, and presence (..., B, k)."""
+    present = torch.stack([feature.present for feature in features], -1)
+    values = torch.cat([feature.values for feature in features], -2)
+    return torch.where(present.unsqueeze(-1), values, 0.0), present
+
+
 def any_present(features: Sequence[Feature]) -> Tensor:
     """(..., B) bool: samples for which at least one input is there."""
     return torch.stack([feature.present for feature in features]).any(0)
 
 
 def vector_result(values: Tensor, present: Tensor) -> Feature:
-    """A fused vector (..., B, 1, D) as a feature; zero where nothing is present."""
-    return Feature(values * present[..., None, None].to(values.dtype), present.unsqueeze(-1), present)
+    """A fused vector (..., B, D) as a feature of one token; zero where ``present`` (..., B) is False."""
+    mask = present.unsqueeze(-1)
+    return Feature(torch.where(mask, values, 0.0).unsqueeze(-2), mask, present)

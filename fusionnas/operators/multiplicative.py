@@ -1,0 +1,53 @@
+"""Multiplicative fusion: the elementwise product of projected inputs (multimodal low-rank bilinear pooling)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+
+from fusionnas.feature import Feature
+from fusionnas.layers import Linear, SlotLinear
+from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+
+
+@register_operator("multiplicative")
+class Multiplicative(FusionOperator):
+    """``W_o prod_j (U_j x_j + b_j) + b_o``: k vectors (..., B, 1, D) -> (..., B, 1, D); an absent factor is 1.
+
+    Factors have unit variance at first, so that their product has too. The product is written out because the
+    gradient of ``torch.prod`` looks for zeros in the data, which no exported graph can.
+    """
+
+    facts: ClassVar[OperatorFacts] = OperatorFacts(
+        formula="z = W_o prod_j (U_j x_j + b_j) + b_o",
+        source="Kim et al., Hadamard Product for Low-rank Bilinear Pooling, ICLR 2017, arXiv:1610.04325",
+        departs="k inputs, not two; no activation before or after the product; the factor of an absent input is 1",
+        parameters="k·(D² + D) + D² + D",
+        macs="k·D² + D²",
+        rank=3,
+    )
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__(inputs, width)
+        self.factors = SlotLinear(inputs, width, fan_out=width)
+        self.project = Linear(width, width)
+
+    def forward(self, features: Sequence[Feature]) -> Feature:
+        """k vectors -> the projected product of their factors."""
+        values, present = vector_slots(features)
+        factors = torch.where(present.unsqueeze(-1), self.factors(values), 1.0)
+        product = functools.reduce(torch.mul, factors.unbind(-2))
+        return vector_result(self.project(product), present.any(-1))
+
+    @classmethod
+    def count_parameters(cls, inputs: int, width: int) -> int:
+        """``k (D^2 + D) + D^2 + D``."""
+        return (inputs + 1) * (width**2 + width)
+
+    @classmethod
+    def count_macs(cls, inputs: int, width: int, tokens: Sequence[int]) -> int:
+        """``k D^2 + D^2``; vectors, so ``tokens`` do not count."""
+        return (inputs + 1) * width**2
