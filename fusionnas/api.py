@@ -1,0 +1,249 @@
+"""The doors of fusionnas for Python: search, resume, export, evaluate, predict. The command line uses the same."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusionnas.architecture import Architecture
+from fusionnas.errors import InputError, RunError, did_you_mean
+from fusionnas.space import SearchSpace
+
+if TYPE_CHECKING:
+    from fusionnas.data.base import Dataset
+    from fusionnas.run import Run
+    from fusionnas.run.progress import Progress
+
+FORMATS = ("native", "torch")
+
+
+@dataclass(frozen=True)
+class SearchRun:
+    """A finished search.
+
+    Attributes:
+        path: the run folder.
+        space: the space that was searched.
+        architecture: what was found, with the sizes of its inputs.
+        results: the content of ``results.json``.
+    """
+
+    path: Path
+    space: SearchSpace
+    architecture: Architecture
+    results: Mapping[str, Any]
+
+
+def search(
+    space: SearchSpace | str | Path,
+    *,
+    data: str | Path | None = None,
+    data_path: Path | None = None,
+    seed: int = 0,
+    run_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> SearchRun:
+    """Find an architecture, train it, test it once, export it; everything is kept in a run folder.
+
+    Args:
+        space: a SearchSpace, a path, or the name of a bundled space.
+        data: registered data set or folder; default: the space's own.
+        data_path: folder that the data set reads instead of its usual place.
+        seed: of everything random.
+        run_dir: new or empty folder; default: the next free ``runs/NAME-0001``.
+        progress: where to tell how far it is; default: nowhere.
+
+    Raises:
+        InputError: space, data or run folder cannot be used.
+    """
+    from fusionnas.run import Run
+
+    if not isinstance(space, SearchSpace):
+        space = SearchSpace.load(space)
+    dataset = _dataset(space, data, data_path, seed)
+    settings = {
+        "data": None if data is None else str(data),
+        "data_path": None if data_path is None else str(data_path.resolve()),
+        "seed": seed,
+        "folder": str(space.folder),
+    }
+    run = Run.create(run_dir, space=space, settings=settings)
+    with run:
+        run.record("data", hash=dataset.description["hash"])
+        return _carry_out(run, space, dataset, seed, progress)
+
+
+def resume(run_dir: Path, *, progress: Progress | None = None) -> SearchRun:
+    """Carry a stopped run on; it ends exactly as it would have ended undisturbed. A finished run is just read.
+
+    Raises:
+        RunError: the folder is no run, another process works on it, or the data has changed since.
+    """
+    from fusionnas.run import Run
+
+    run = Run.open(run_dir)
+    with run:
+        settings = run.settings
+        space = SearchSpace.load(run.path / "space.yaml", folder=Path(settings["folder"]))
+        if run.finished:
+            return _read(run.path, space)
+        dataset = _dataset(space, settings["data"], settings["data_path"], settings["seed"])
+        before = run.recorded("data")
+        if before and before[-1]["hash"] != dataset.description["hash"]:
+            raise RunError(
+                f"{run_dir}: the data is not what it was when the run began",
+                [f"hash then {before[-1]['hash']}, now {dataset.description['hash']}; restore the data or start anew"],
+            )
+        if not before:
+            run.record("data", hash=dataset.description["hash"])
+        return _carry_out(run, space, dataset, settings["seed"], progress)
+
+
+def _dataset(space: SearchSpace, data: str | Path | None, data_path: str | Path | None, seed: int) -> Dataset:
+    from fusionnas.data.load import load_dataset
+
+    return load_dataset(space, data=data, data_path=None if data_path is None else Path(data_path), seed=seed)
+
+
+def _carry_out(run: Run, space: SearchSpace, dataset: Dataset, seed: int, progress: Progress | None) -> SearchRun:
+    from fusionnas.export.native import write_native
+    from fusionnas.run.progress import SilentProgress
+    from fusionnas.search.method import Task
+    from fusionnas.search.pipeline import run_search
+    from fusionnas.search.pretrain import pretrain
+
+    shown = progress or SilentProgress()
+    start = time.monotonic()
+    pretrained = pretrain(space, dataset.search, seed=seed, run=run, progress=shown)
+    task = Task(space, dataset.search, seed, run, shown, pretrained)
+    outcome = run_search(task, dataset)
+    network = outcome.network.network(task)
+    write_native(run.path, network, space.to_yaml(), dataset.preprocessing)
+    results = {**outcome.results, "seconds": round(time.monotonic() - start, 1)}
+    run.write_json("results.json", results)
+    shown.stage("export", 1)
+    export(run.path, output=run.path / "export")
+    run.finish()
+    return _read(run.path, space)
+
+
+def _read(path: Path, space: SearchSpace) -> SearchRun:
+    from fusionnas.export.native import read_native
+
+    model = read_native(path)
+    return SearchRun(path, space, model.network.architecture, model.results)
+
+
+def export(run_dir: Path, *, formats: Sequence[str] = FORMATS, output: Path | None = None) -> dict[str, Any]:
+    """Write a run's network in forms that others can use; each is checked against eager.
+
+    Args:
+        run_dir: a finished run, or a native export.
+        formats: of ``native`` (JSON + safetensors) and ``torch`` (torch.export program); ``all`` stands for both.
+        output: folder to write to; default: ``export`` inside the run.
+
+    Returns:
+        the content of ``export.json``: per form its file and, per batch size, the difference to eager and times.
+
+    Raises:
+        InputError: an unknown form. RunError: no trained network there.
+    """
+    from fusionnas.export.native import read_native, write_native
+    from fusionnas.export.torch_program import write_torch
+    from fusionnas.run.files import write_json
+
+    wanted = FORMATS if "all" in formats else tuple(dict.fromkeys(formats))
+    unknown = [name for name in wanted if name not in FORMATS]
+    if unknown:
+        raise InputError("unknown export format", [f"'{name}':{did_you_mean(name, [*FORMATS, 'all'])}" for name in unknown])
+    model = read_native(run_dir)
+    folder = output or run_dir / "export"
+    folder.mkdir(parents=True, exist_ok=True)
+    report: dict[str, Any] = {"architecture": model.network.architecture.id}
+    if "native" in wanted:
+        write_native(folder, model.network, model.space.to_yaml(), model.preprocessing)
+        report["native"] = {"file": "weights.safetensors", "max_difference": _reread(folder, model.network)}
+    if "torch" in wanted:
+        report["torch"] = write_torch(folder / "model.pt2", model.network)
+    write_json(folder / "export.json", report)
+    return report
+
+
+def _reread(folder: Path, network: Any) -> float:
+    import torch
+
+    from fusionnas.export.native import read_native
+    from fusionnas.export.torch_program import Program, sample_inputs
+
+    tensors = sample_inputs(network, 33, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return float((Program(network)(*tensors) - Program(read_native(folder).network)(*tensors)).abs().max())
+
+
+def evaluate(
+    run_or_export: Path, *, data: str | Path | None = None, data_path: Path | None = None, split: str = "test"
+) -> dict[str, Any]:
+    """Metrics of a trained network on labelled data.
+
+    Args:
+        run_or_export: a finished run or a native export.
+        data: registered data set or folder; default: what the network was trained on.
+        data_path: any folder in that data set's layout, such as one more PhysioNet set: all of it is scored.
+        split: without ``data_path``: "test", or "development" (which the network was trained on).
+
+    Returns:
+        ``{"metrics": {name: value}, "n": samples, "split": ..., "data": ...}``.
+
+    Raises:
+        RunError, DataError: network or data cannot be used; also when labels are missing.
+    """
+    from fusionnas.data.load import load_part, load_records
+    from fusionnas.export.native import read_native
+    from fusionnas.network import predict as run_network
+    from fusionnas.training.scoring import scores
+
+    model = read_native(run_or_export)
+    records = load_records(model.space, data=data, data_path=data_path, split=split, labelled=True)
+    part = load_part(model.preprocessing, records)
+    logits = run_network(model.network, part.inputs)
+    return {"metrics": scores(logits, part.target), "n": len(part), "split": split,
+            "data": str(data_path or data or model.space.file.data)}  # fmt: skip
+
+
+def predict(
+    run_or_export: Path, *, output: Path, data: str | Path | None = None, data_path: Path | None = None
+) -> dict[str, Any]:
+    """Predicted probabilities of every sample as CSV: id, one column per class, predicted class.
+
+    Args:
+        run_or_export: a finished run or a native export.
+        output: CSV file to write.
+        data, data_path: as for :func:`evaluate`; labels are not needed.
+
+    Returns:
+        ``{"file": ..., "n": samples, "classes": [...]}``.
+
+    Raises:
+        RunError, DataError: network or data cannot be used.
+    """
+    from fusionnas.data.load import load_part, load_records
+    from fusionnas.export.native import read_native
+    from fusionnas.network import predict as run_network
+    from fusionnas.training.scoring import probabilities
+
+    model = read_native(run_or_export)
+    records = load_records(model.space, data=data, data_path=data_path, split="test", labelled=False)
+    part = load_part(model.preprocessing, records)
+    table = probabilities(run_network(model.network, part.inputs))
+    classes = [str(name) for name in model.preprocessing.classes]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", *(f"probability_{name}" for name in classes), "predicted"])
+        for sample, row in zip(part.ids, table, strict=True):
+            writer.writerow([sample, *(f"{p:.6f}" for p in row), classes[int(row.argmax())]])
+    return {"file": str(output), "n": len(table), "classes": classes}

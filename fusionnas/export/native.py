@@ -1,0 +1,93 @@
+"""The canonical form of a trained network: a folder that holds all it takes to use it on raw records.
+
+``architecture.json`` (readable, with input sizes), ``weights.safetensors``, ``preprocessing.json`` (fitted statistics,
+class names) and ``space.yaml`` (widths, views). A run folder holds the same files, so both are read alike. Reading
+one imports no search code and unpickles nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from fusionnas.architecture import Architecture
+from fusionnas.data.preprocessing import Preprocessing
+from fusionnas.errors import FusionNASError, RunError
+from fusionnas.network import FusionNetwork, build
+from fusionnas.run.files import write_atomic
+from fusionnas.space import SearchSpace
+from fusionnas.space.schema import SpaceFile
+
+FILES = ("architecture.json", "weights.safetensors", "preprocessing.json", "space.yaml")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with what surrounds it.
+
+    Attributes:
+        network: in eval mode.
+        space: the space it was found in (not checked against registries of search methods).
+        preprocessing: raw records -> inputs.
+        results: ``results.json`` where the folder has one.
+    """
+
+    network: FusionNetwork
+    space: SearchSpace
+    preprocessing: Preprocessing
+    results: dict[str, Any]
+
+
+def write_native(folder: Path, network: FusionNetwork, space_yaml: str, preprocessing: Preprocessing) -> None:
+    """Write the four files, each atomically, the architecture last: a folder that has it is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    write_atomic(folder / "weights.safetensors", save(state))
+    write_atomic(folder / "preprocessing.json", _json(preprocessing.to_json()))
+    write_atomic(folder / "space.yaml", space_yaml.encode())
+    architecture = network.architecture.to_json() | {"signature": network.signature.to_json()}
+    write_atomic(folder / "architecture.json", _json(architecture))
+
+
+def read_native(folder: Path) -> Model:
+    """Read a run folder that is finished, or a native export.
+
+    Raises:
+        RunError: a file is missing, damaged or does not fit the others; all problems at once.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder} is not a folder; give a run folder or an export")
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        unfinished = " (this run is not finished: 'fusionnas resume' it)" if (folder / "journal.jsonl").exists() else ""
+        raise RunError(f"{folder} holds no trained network{unfinished}", [f"{name}: missing" for name in missing])
+    try:
+        architecture = Architecture.from_json(_read_json(folder / "architecture.json"))
+        file = SpaceFile.model_validate(yaml.safe_load((folder / "space.yaml").read_text()))
+        preprocessing = Preprocessing.from_json(_read_json(folder / "preprocessing.json"))
+        space = SearchSpace(file, folder=folder)
+        network = build(space, architecture, architecture.signature)
+        network.load_state_dict(load((folder / "weights.safetensors").read_bytes()))
+    except FusionNASError as error:
+        raise RunError(f"{folder}: {error}") from error
+    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
+        raise RunError(f"{folder} is damaged or its files do not belong together", [str(error)]) from error
+    results = _read_json(folder / "results.json") if (folder / "results.json").is_file() else {}
+    return Model(network.eval(), space, preprocessing, results)
+
+
+def _json(data: object) -> bytes:
+    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise RunError(f"{path} is not valid JSON", [str(error)]) from error

@@ -1,0 +1,172 @@
+"""FusionNetwork: one architecture, built. A plain module without alphas or search code.
+
+Shapes: B batch, T tokens, D width, C outputs (1 logit for a binary task, else one per class).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from fusionnas.architecture import Architecture, NodeRef, Point, Source
+from fusionnas.encoders.encoder import Encoder
+from fusionnas.errors import SpaceError
+from fusionnas.feature import Feature, Signature, pool
+from fusionnas.layers import Linear
+from fusionnas.operators import operators
+from fusionnas.operators.base import FusionOperator
+
+if TYPE_CHECKING:
+    from fusionnas.space import SearchSpace
+
+
+class FusionHead(nn.Module):
+    """Fusion nodes and readout of an architecture, on features that are there already.
+
+    Also runs stacked (:func:`fusionnas.layers.stack_modules`): then every feature and the logits carry
+    a leading member dimension G.
+
+    Args:
+        architecture: nodes and output to build.
+        width: channels D of every feature.
+        outputs: logits C.
+        dropout: on every fusion point's values and on the fused vector.
+    """
+
+    def __init__(self, architecture: Architecture, width: int, outputs: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.plan = tuple(node.inputs for node in architecture.nodes)
+        self.output = architecture.output
+        self.nodes = nn.ModuleList(operators[n.operator](len(n.inputs), width) for n in architecture.nodes)
+        self.readout = Linear(width, outputs)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, features: Mapping[Point, Feature]) -> Tensor:
+        """Features (..., B, T, D) by fusion point -> logits (..., B, C)."""
+        known: dict[Source, Feature] = {
+            point: feature._replace(values=self.dropout(feature.values)) for point, feature in features.items()
+        }
+        for index, (operator, inputs) in enumerate(zip(self.nodes, self.plan, strict=True)):
+            assert isinstance(operator, FusionOperator)
+            known[NodeRef(index)] = run_operator(operator, [known[source] for source in inputs])
+        fused = pool(known[self.output])
+        return self.readout(self.dropout(fused) if self.plan else fused)
+
+
+def run_operator(operator: FusionOperator, inputs: Sequence[Feature]) -> Feature:
+    """Apply an operator; vector operators receive masked means over tokens."""
+    if operator.sequence:
+        return operator(inputs)
+    return operator([x if x.values.shape[-2] == 1 else Feature.vector(pool(x), x.present) for x in inputs])
+
+
+class FusionNetwork(nn.Module):
+    """Encoders of the modalities that the architecture reads, its fusion nodes, and a readout.
+
+    Args:
+        architecture: what to build.
+        signature: sizes of inputs and outputs.
+        width: channels D of every feature.
+        wide: modalities with a linear path from their input straight to the logits (Cheng et al.,
+            "Wide & Deep Learning", 2016, arXiv:1606.07792).
+        dropout: see :class:`FusionHead`.
+        input_dropout: per modality, dropout on the encoder's and the wide path's input.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        signature: Signature,
+        *,
+        width: int,
+        wide: Sequence[str] = (),
+        dropout: float = 0.0,
+        input_dropout: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.architecture, self.signature = architecture, signature
+        rates = input_dropout or {}
+        self.encoders = nn.ModuleDict(
+            {
+                name: Encoder(signature.inputs[name], width, layers, rates.get(name, 0.0))
+                for name, layers in architecture.layers
+            }
+        )
+        self.wide = nn.ModuleDict(
+            {
+                name: WidePath(signature.inputs[name].width, signature.outputs, rates.get(name, 0.0))
+                for name in architecture.modalities
+                if name in wide
+            }
+        )
+        self.head = FusionHead(architecture, width, signature.outputs, dropout=dropout)
+
+    def encode(self, inputs: Mapping[str, Feature]) -> dict[Point, Feature]:
+        """Inputs by modality -> the features that the head reads."""
+        levels = {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
+        return {point: levels[point.modality][point.level] for point in self.architecture.points()}
+
+    def forward(self, inputs: Mapping[str, Feature]) -> Tensor:
+        """Inputs by modality, (B, T, R) or (B, T) ids -> logits (B, C)."""
+        logits: Tensor = self.head(self.encode(inputs))
+        for name, path in self.wide.items():
+            logits = logits + path(inputs[name])
+        return logits
+
+
+class WidePath(nn.Module):
+    """Linear path from a modality's pooled input to the logits; starts at zero, adds nothing where absent."""
+
+    def __init__(self, fan_in: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.linear = Linear(fan_in, outputs, bias=False)
+        nn.init.zeros_(self.linear.weight)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, feature: Feature) -> Tensor:
+        """(B, T, R) -> (B, C)."""
+        out: Tensor = self.linear(pool(feature._replace(values=self.dropout(feature.values))))
+        return out * feature.present.unsqueeze(-1).to(out.dtype)
+
+
+def build(space: SearchSpace, architecture: Architecture, signature: Signature | None = None) -> FusionNetwork:
+    """The network of an architecture, freshly initialised from torch's global generator.
+
+    Args:
+        space: gives width, dropout and wide paths.
+        architecture: any architecture over the space's modalities, also one outside the space.
+        signature: input and output sizes; default: those stored in the architecture.
+
+    Raises:
+        SpaceError: no signature is known, or the architecture reads a modality that the space lacks.
+    """
+    signature = signature or architecture.signature
+    if signature is None:
+        raise SpaceError(
+            f"architecture {architecture.id} does not say how large its inputs are; "
+            "pass signature=dataset.search.signature, or take an architecture from a run"
+        )
+    unknown = [name for name in architecture.modalities if name not in space.file.modalities]
+    if unknown:
+        raise SpaceError(f"architecture {architecture.id} reads modalities that the space does not have", unknown)
+    modalities = space.file.modalities
+    return FusionNetwork(
+        architecture,
+        signature,
+        width=space.file.fusion.width,
+        wide=[name for name, modality in modalities.items() if modality.wide],
+        dropout=space.file.training.dropout,
+        input_dropout={name: modality.dropout for name, modality in modalities.items()},
+    )
+
+
+@torch.no_grad()
+def predict(network: FusionNetwork, inputs: Mapping[str, Feature], *, size: int = 512) -> Tensor:
+    """Logits (N, C) in eval mode, computed in batches of ``size``."""
+    network.eval()
+    count = len(next(iter(inputs.values())).present)
+    batches = torch.arange(count).split(size)
+    return torch.cat([network({name: f.rows(index) for name, f in inputs.items()}) for index in batches])

@@ -1,0 +1,38 @@
+"""Choosing among candidates by their loss per select sample: simplest within one standard error, then lowest.
+
+The standard error is that of the paired difference to the best candidate, so samples that are hard for all do not
+count. Simpler means fewer modalities: with a small select part the maximum over many candidates is optimistic, and a
+useless modality is what it gets wrong first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def one_standard_error(losses: Tensor, modalities: Sequence[int]) -> int:
+    """The candidate to take.
+
+    Args:
+        losses: (A, N) negative log-likelihood per candidate and select sample.
+        modalities: number of modalities that each candidate reads.
+    """
+    means = losses.mean(1)
+    difference = losses - losses[int(means.argmin())]
+    error = difference.std(1) / losses.shape[1] ** 0.5
+    within = [i for i in range(len(losses)) if float(difference[i].mean()) <= float(error[i])]
+    fewest = min(modalities[i] for i in within)
+    return min((i for i in within if modalities[i] == fewest), key=lambda i: float(means[i]))
+
+
+def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Rank correlation of two scorings (tau-b); None where one of them does not vary or has fewer than three."""
+    from scipy.stats import kendalltau
+
+    if len(first) < 3:
+        return None
+    tau = float(kendalltau(first, second).statistic)
+    return None if torch.tensor(tau).isnan() else tau

@@ -1,0 +1,141 @@
+"""From finalists to the winner: retrained end to end, chosen on select, each input ablated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from fusionnas.architecture import Architecture, Node, NodeRef, Point
+from fusionnas.feature import Feature
+from fusionnas.search.choice import one_standard_error
+from fusionnas.search.method import Found, Task
+from fusionnas.search.references import late, sources
+from fusionnas.search.retrain import Retrained, mean_losses, retrain
+from fusionnas.supernet.mixing import reachable
+from fusionnas.training.randomness import derive
+from fusionnas.training.scoring import nll
+
+if TYPE_CHECKING:
+    from fusionnas.space import SearchSpace
+
+FINALIST_SEEDS = 2
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The chosen architecture and what was measured on the way.
+
+    Attributes:
+        trained: its trainings, one per finalist seed.
+        table: per finalist: id, modalities, select loss.
+        inputs: per input of the winner before removal: loss without it, standard error, kept or removed.
+    """
+
+    trained: list[Retrained]
+    table: list[dict[str, Any]]
+    inputs: list[dict[str, Any]]
+
+    @property
+    def architecture(self) -> Architecture:
+        """The chosen architecture."""
+        return self.trained[0].architecture
+
+
+def choose(task: Task, found: Found) -> Winner:
+    """Retrain the finalists, and late fusion beside them; choose; drop inputs that the choice ignores."""
+    candidates = list(dict.fromkeys([*found.finalists, late(task.space, found.layers)]))
+    trained = [_train(task, architecture) for architecture in candidates]
+    chosen = _best(task, trained)
+    inputs = _ablate(task, trained[chosen])
+    simpler = without(task.space, candidates[chosen], [i["point"] for i in inputs if i["ignored"]], found.layers)
+    if simpler is not None and simpler not in candidates:
+        trained.append(_train(task, simpler))
+        pair = [trained[chosen], trained[-1]]
+        # An ignored input is gone unless the network without it turns out worse than one standard error.
+        if _worse(task, pair) == 0:
+            chosen = len(trained) - 1
+    return Winner(trained[chosen], [_row(task, t) for t in trained], [_public(i) for i in inputs])
+
+
+def _train(task: Task, architecture: Architecture) -> list[Retrained]:
+    task.progress.stage(f"retrain {architecture.id}", task.space.file.training.epochs * FINALIST_SEEDS)
+    return [retrain(task, architecture, seed) for seed in range(FINALIST_SEEDS)]
+
+
+def _best(task: Task, trained: list[list[Retrained]]) -> int:
+    losses = torch.stack([mean_losses(task, t) for t in trained])
+    return one_standard_error(losses, [len(sources(task.space, t[0].architecture)) for t in trained])
+
+
+def _worse(task: Task, pair: list[list[Retrained]]) -> int:
+    difference = mean_losses(task, pair[1]) - mean_losses(task, pair[0])
+    return int(float(difference.mean()) > float(difference.std()) / len(difference) ** 0.5)
+
+
+def _row(task: Task, trained: list[Retrained]) -> dict[str, Any]:
+    architecture = trained[0].architecture
+    return {
+        "id": architecture.id,
+        "architecture": str(architecture),
+        "modalities": list(sources(task.space, architecture)),
+        "loss": float(mean_losses(task, trained).mean()),
+    }
+
+
+@torch.no_grad()
+def _ablate(task: Task, trained: list[Retrained]) -> list[dict[str, Any]]:
+    """Each input exchanged across samples: how much worse the network gets. Ignored = by less than its error."""
+    select = task.data.select
+    generator = torch.Generator().manual_seed(derive(task.seed, "ablate"))
+    order = torch.randperm(len(select), generator=generator)
+    rows = []
+    architecture = trained[0].architecture
+    for point in architecture.points():
+        if len(list(architecture.points())) == 1:
+            break
+        change = torch.stack([_loss_without(task, t, point, order) for t in trained]).mean(0)
+        change = change - mean_losses(task, trained)
+        mean, error = float(change.mean()), float(change.std()) / len(change) ** 0.5
+        rows.append({"point": point, "change": mean, "error": error, "ignored": mean < error})
+    return rows
+
+
+def _loss_without(task: Task, trained: Retrained, point: Point, order: Tensor) -> Tensor:
+    network, inputs = trained.network(task), task.data.select.inputs
+    features = network.encode(inputs)
+    logits = network.head({p: f.rows(order) if p == point else f for p, f in features.items()})
+    for name, path in network.wide.items():
+        shuffled: Feature = inputs[name].rows(order) if name == point.modality else inputs[name]
+        logits = logits + path(shuffled)
+    return nll(logits, task.data.select.target)
+
+
+def without(
+    space: SearchSpace, architecture: Architecture, points: list[Point], layers: dict[str, tuple[str, ...]]
+) -> Architecture | None:
+    """The architecture without some fusion points; nodes left with one input fall away. None if nothing is left."""
+    if not points:
+        return None
+    kept: list[Node] = []
+    moved: dict[int, Point | NodeRef] = {}
+    for index, node in enumerate(architecture.nodes):
+        inputs = [s if isinstance(s, Point) else moved.get(s.node) for s in node.inputs]
+        left = list(dict.fromkeys(s for s in inputs if s is not None and s not in points))
+        if len(left) >= 2:
+            moved[index] = NodeRef(len(kept))
+            kept.append(Node(tuple(left), node.operator))
+        elif left:
+            moved[index] = left[0]
+    output = moved.get(len(architecture.nodes) - 1)
+    if output is None:
+        return None
+    return space.architecture(*reachable(kept, output), layers=layers)
+
+
+def _public(row: dict[str, Any]) -> dict[str, Any]:
+    point: Point = row["point"]
+    return {"modality": point.modality, "level": point.level, "loss_increase": row["change"],
+            "standard_error": row["error"], "ignored": row["ignored"]}  # fmt: skip

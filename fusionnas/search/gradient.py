@@ -1,0 +1,164 @@
+"""The training loop of a supernet: weights on train, architecture parameters on alpha.
+
+First-order bilevel optimisation (Liu et al., "DARTS", 2019, arXiv:1806.09055, with xi = 0). Departs from it: the
+architecture parameters stay still for the first epochs (warm-up), which keeps them off the modality that is merely
+learned first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusionnas.data.base import Part, SearchData
+from fusionnas.run.unit import Checkpoint
+from fusionnas.space.schema import Training
+from fusionnas.supernet import Alphas, Mixing, Supernet
+from fusionnas.training.optimizer import cosine, make_optimizer
+from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.scoring import nll
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """How a method relaxes the choices.
+
+    Attributes:
+        mixing: (alphas, epoch) -> Mixing; differentiable in the alphas where they are learned.
+        learned: architecture parameters to train; empty: none.
+        moves: epoch -> whether they move in that epoch.
+        rate: their learning rate (Adam, betas .5 and .999, weight decay 1e-3, as in DARTS).
+    """
+
+    mixing: Callable[[Alphas, int], Mixing]
+    learned: Sequence[nn.Parameter] = ()
+    moves: Callable[[int], bool] = field(default=lambda epoch: False)
+    rate: float = 3e-3
+
+
+def train_supernet(
+    supernet: Supernet,
+    alphas: Alphas,
+    data: SearchData,
+    relaxed: Relaxed,
+    training: Training,
+    *,
+    epochs: int,
+    seed: int,
+    checkpoint: Checkpoint,
+    policies: Mapping[str, str],
+    watch: Callable[[Mapping[str, Any]], None],
+) -> list[dict[str, float]]:
+    """Train ``supernet`` and ``alphas`` in place; per epoch, the mean loss on select and the alphas' entropy.
+
+    Args:
+        supernet, alphas: freshly initialised, pretrained encoders loaded.
+        data: train for weights, alpha for alphas, select to watch.
+        relaxed: how alphas become mixing weights, and which of them move when.
+        training: rates and batch size of the weights.
+        epochs: epochs to run.
+        seed: of batches and dropout.
+        checkpoint: where to save and resume.
+        policies: per modality "joint", "frozen" or "finetune".
+        watch: is told ``epoch``, ``epochs``, ``loss`` and ``entropy`` after each epoch.
+    """
+    frozen = [name for name, policy in policies.items() if policy == "frozen"]
+    slow = [name for name, policy in policies.items() if policy == "finetune"]
+    weights = make_optimizer(supernet, training, frozen=frozen, finetuned=slow)
+    steps = torch.optim.Adam(
+        relaxed.learned or [nn.Parameter(torch.zeros(1))], lr=relaxed.rate, betas=(0.5, 0.999), weight_decay=1e-3
+    )
+    generator = torch.Generator().manual_seed(derive(seed, "batches"))
+    history: list[dict[str, float]] = []
+    with seeded(derive(seed, "dropout")):
+        if (saved := checkpoint.load()) is not None:
+            history = _restore(saved, supernet, alphas, weights, steps, generator)
+        while len(history) < epochs:
+            epoch = len(history)
+            cosine(weights, epoch, epochs)
+            supernet.train()
+            for name in frozen:
+                supernet.encoders[name].eval()
+            moving = bool(relaxed.learned) and relaxed.moves(epoch)
+            _epoch(supernet, alphas, data, relaxed, (weights, steps if moving else None), epoch, training, generator)
+            loss = float(supernet_loss(supernet, relaxed.mixing(alphas, epoch), data.select).mean())
+            history.append({"loss": loss, "entropy": alphas.entropy()})
+            watch({"epoch": len(history), "epochs": epochs, **history[-1]})
+            if checkpoint.due() and len(history) < epochs:
+                checkpoint.save(_saved(supernet, alphas, weights, steps, generator, history))
+    return history
+
+
+def _epoch(
+    supernet: Supernet,
+    alphas: Alphas,
+    data: SearchData,
+    relaxed: Relaxed,
+    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer | None],
+    epoch: int,
+    training: Training,
+    generator: torch.Generator,
+) -> None:
+    weights, steps = optimizers
+    batches = _forever(data.alpha, training.batch_size, generator) if steps is not None else None
+    for batch in data.train.batches(training.batch_size, generator):
+        if steps is not None and batches is not None:
+            held_out = next(batches)
+            steps.zero_grad(set_to_none=True)
+            nll(supernet(held_out.inputs, relaxed.mixing(alphas, epoch)), held_out.target).mean().backward()
+            steps.step()
+        with torch.no_grad():
+            mixing = relaxed.mixing(alphas, epoch)
+        weights.zero_grad(set_to_none=True)
+        nll(supernet(batch.inputs, mixing), batch.target).mean().backward()
+        nn.utils.clip_grad_norm_(supernet.parameters(), 5.0)
+        weights.step()
+
+
+def _forever(part: Part, size: int, generator: torch.Generator) -> Any:
+    while True:
+        yield from part.batches(size, generator)
+
+
+@torch.no_grad()
+def supernet_loss(supernet: Supernet, mixing: Mixing, part: Part) -> Tensor:
+    """Negative log-likelihood per sample, (N,), in eval mode."""
+    supernet.eval()
+    return torch.cat([nll(supernet(batch.inputs, mixing), batch.target) for batch in part.batches(512)])
+
+
+def _saved(
+    supernet: Supernet,
+    alphas: Alphas,
+    weights: torch.optim.Optimizer,
+    steps: torch.optim.Optimizer,
+    generator: torch.Generator,
+    history: list[dict[str, float]],
+) -> dict[str, Any]:
+    return {
+        "supernet": supernet.state_dict(), "alphas": alphas.state_dict(), "weights": weights.state_dict(),
+        "steps": steps.state_dict(), "torch": torch.get_rng_state(), "batches": generator.get_state(),
+        "history": history,
+    }  # fmt: skip
+
+
+def _restore(
+    saved: dict[str, Any],
+    supernet: Supernet,
+    alphas: Alphas,
+    weights: torch.optim.Optimizer,
+    steps: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> list[dict[str, float]]:
+    supernet.load_state_dict(saved["supernet"])
+    alphas.load_state_dict(saved["alphas"])
+    weights.load_state_dict(saved["weights"])
+    steps.load_state_dict(saved["steps"])
+    torch.set_rng_state(saved["torch"])
+    generator.set_state(saved["batches"])
+    history: list[dict[str, float]] = saved["history"]
+    return history

@@ -1,0 +1,89 @@
+"""What a search method is: space and data in, ranked finalists out.
+
+A method is one file in ``fusionnas/search/methods`` with one decorated function. It sees train, alpha and select;
+it never sees test. Every costly step is a unit of the run, so a killed search goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor
+
+from fusionnas.architecture import Architecture
+from fusionnas.data.base import SearchData
+from fusionnas.registry import Registry
+from fusionnas.run.progress import Progress
+
+if TYPE_CHECKING:
+    from fusionnas.run import Run
+    from fusionnas.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method receives.
+
+    Attributes:
+        space: what may be chosen.
+        data: train, alpha and select.
+        seed: of everything random.
+        run: journal; ``run.unit`` remembers finished steps.
+        progress: where to tell how far the search is.
+        pretrained: per modality with policy frozen or finetune, its encoder's weights.
+    """
+
+    space: SearchSpace
+    data: SearchData
+    seed: int
+    run: Run
+    progress: Progress
+    pretrained: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a method returns.
+
+    Attributes:
+        finalists: architectures to retrain end to end, best first.
+        layers: per modality, the encoder chosen for each layer; baselines use the same.
+        facts: what the method measured, plain data for ``results.json``.
+    """
+
+    finalists: tuple[Architecture, ...]
+    layers: dict[str, tuple[str, ...]]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What ``fusionnas list methods`` says: one line, source, departures from it."""
+
+    summary: str
+    source: str
+    departs: str
+
+
+class Method(Protocol):
+    """A registered method."""
+
+    facts: MethodFacts
+
+    def __call__(self, task: Task) -> Found: ...
+
+
+methods: Registry[Method] = Registry("search method", "fusionnas.search.methods")
+
+
+def register_method(name: str, facts: MethodFacts) -> Callable[[Callable[[Task], Found]], Method]:
+    """Decorator: make a function known as ``name`` for ``search.method``."""
+
+    def add(function: Callable[[Task], Found]) -> Method:
+        method: Any = function
+        method.facts = facts
+        return methods.register(name)(method)
+
+    return add

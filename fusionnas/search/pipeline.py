@@ -1,0 +1,147 @@
+"""The whole way from a space and a data set to a tested network: method, finalists, final networks, one test.
+
+    method -> finalists -> choice on select -> final networks and baselines over seeds -> test, opened once
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fusionnas.architecture import Architecture
+from fusionnas.data.base import Dataset
+from fusionnas.network import predict
+from fusionnas.run.unit import Checkpoint, Result
+from fusionnas.search.compare import paired, summary, verdict
+from fusionnas.search.finalists import Winner, choose
+from fusionnas.search.interaction import interactions
+from fusionnas.search.method import Found, Task, methods
+from fusionnas.search.references import named, sources
+from fusionnas.search.retrain import Retrained, refit, retrain
+from fusionnas.training.randomness import derive
+from fusionnas.training.scoring import scores
+
+OURS = "found"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search ends with.
+
+    Attributes:
+        network: the final network of the first seed: the one to export.
+        results: the content of ``results.json``.
+    """
+
+    network: Retrained
+    results: dict[str, Any]
+
+
+def run_search(task: Task, dataset: Dataset) -> Outcome:
+    """Search, choose, train the final networks and the baselines, open the test part once, compare."""
+    found = methods[task.space.file.search.method](task)
+    winner = choose(task, found)
+    contestants = {OURS: winner.architecture, **_baselines(task, winner.architecture, found)}
+    finals = {name: _final(task, name, architecture) for name, architecture in contestants.items()}
+    logits, target = _test(task, dataset, finals)
+    return Outcome(finals[OURS][0], _results(task, dataset, found, winner, finals, logits, target))
+
+
+def _baselines(task: Task, ours: Architecture, found: Found) -> dict[str, Architecture]:
+    """References and random architectures by name; one that equals the found architecture is left out."""
+    table = named(task.space, found.layers)
+    rng = random.Random(derive(task.seed, "random baselines"))
+    for index in range(task.space.file.search.random):
+        table[f"random {index + 1}"] = task.space.sample(rng)
+    return {name: architecture for name, architecture in table.items() if architecture != ours}
+
+
+def _final(task: Task, name: str, architecture: Architecture) -> list[Retrained]:
+    """One network per seed; with ``refit``, on all development samples for the epochs that select chose."""
+    settings = task.space.file
+    task.progress.stage(f"final networks: {name}", settings.search.seeds)
+    if not settings.training.refit:
+        return [retrain(task, architecture, seed) for seed in range(settings.search.seeds)]
+    epochs = retrain(task, architecture, 0).epoch
+    return [refit(task, architecture, seed, epochs) for seed in range(settings.search.seeds)]
+
+
+def _test(task: Task, dataset: Dataset, finals: dict[str, list[Retrained]]) -> tuple[dict[str, Tensor], Tensor]:
+    """Logits (S, N, C) of every final network on the test part, which is opened here and nowhere else."""
+    task.progress.stage("test", 1)
+
+    def opened() -> None:
+        # A run that was killed between opening and scoring finishes the same opening.
+        if not task.run.recorded("test_opened"):
+            task.run.record("test_opened", networks=sum(map(len, finals.values())), samples=dataset.test.size)
+
+    def compute(checkpoint: Checkpoint) -> Result:
+        part = dataset.test.open(opened)
+        logits = {
+            name: torch.stack([predict(t.network(task), part.inputs) for t in trained]) for name, trained in finals.items()
+        }
+        return Result({}, {"target": part.target, **{f"logits.{name}": value for name, value in logits.items()}})
+
+    tensors = task.run.unit("test", compute).tensors
+    return {name: tensors[f"logits.{name}"] for name in finals}, tensors["target"]
+
+
+def _results(
+    task: Task,
+    dataset: Dataset,
+    found: Found,
+    winner: Winner,
+    finals: dict[str, list[Retrained]],
+    logits: dict[str, Tensor],
+    target: Tensor,
+) -> dict[str, Any]:
+    space, select = task.space, task.data.select
+    name = space.file.task.metric
+    chosen = winner.trained[0]
+    assert chosen.select is not None
+    table = {baseline: summary(value, target) for baseline, value in logits.items()}
+    against = {
+        baseline: paired(logits[OURS], value, target, name, generator=np.random.default_rng(task.seed))
+        for baseline, value in logits.items()
+        if baseline != OURS
+    }
+    pairs = interactions(
+        space, chosen.network(task), select.inputs, generator=torch.Generator().manual_seed(derive(task.seed, "pairs"))
+    )
+    read = sources(space, winner.architecture)
+    return {
+        "architecture": winner.architecture.id,
+        "text": str(winner.architecture),
+        "modalities": list(read),
+        "metric": name,
+        "select": scores(chosen.select, select.target),
+        "test": {metric: row["mean"] for metric, row in table[OURS].items()},
+        "spread": {metric: row["std"] for metric, row in table[OURS].items()},
+        "baselines": {
+            baseline: {
+                "architecture": str(finals[baseline][0].architecture),
+                "parameters": _parameters(finals[baseline][0]),
+                "test": {metric: row["mean"] for metric, row in table[baseline].items()},
+                "spread": {metric: row["std"] for metric, row in table[baseline].items()},
+                **against[baseline],
+            }
+            for baseline in against
+        },
+        "seeds": {"run": task.seed, "networks": space.file.search.seeds},
+        "verdict": verdict(name, against, read, pairs),
+        "interaction": pairs,
+        "inputs": winner.inputs,
+        "finalists": winner.table,
+        "search": {"method": space.file.search.method, **found.facts},
+        "cost": {"parameters": _parameters(finals[OURS][0]), "epochs": finals[OURS][0].epoch},
+        "data": {**dataset.description, "facts": dict(dataset.facts)},
+    }
+
+
+def _parameters(trained: Retrained) -> int:
+    return sum(value.numel() for value in trained.state.values())

@@ -1,0 +1,184 @@
+"""Mixing: the weights with which a supernet mixes its choices, and the alphas that they come from.
+
+The supernet knows no relaxation: a method turns its alphas into a Mixing (softmax, uniform, one-hot) and
+hands it to ``Supernet.forward``. A one-hot Mixing is a discrete architecture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from fusionnas.architecture import Architecture, Node, NodeRef, Point, Source
+
+if TYPE_CHECKING:
+    from fusionnas.space import SearchSpace
+
+Relaxation = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Weights of every choice of a supernet.
+
+    Attributes:
+        slots: alpha per node, (slots, candidates): fusion points, earlier nodes, and "nothing" last.
+        operators: gamma per node, (operators,).
+        layers: beta per modality, (levels, encoders).
+        output: (points + nodes,): what the readout reads.
+    """
+
+    slots: tuple[Tensor, ...]
+    operators: tuple[Tensor, ...]
+    layers: dict[str, Tensor]
+    output: Tensor
+
+
+class Alphas(nn.Module):
+    """Architecture parameters in named groups: ``alpha`` slots, ``gamma`` operators, ``beta`` layers, ``output``.
+
+    They start at zero (a uniform mixture). A slot that may not stay empty has minus infinity for "nothing".
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        fusion, points = space.file.fusion, len(space.points())
+        fewest, most = fusion.inputs
+        empty = torch.zeros(most, 1)
+        empty[:fewest] = -torch.inf
+        self.empty: Tensor
+        self.register_buffer("empty", empty, persistent=False)
+        self.alpha = nn.ParameterList(torch.zeros(most, points + i) for i in range(fusion.nodes))
+        self.alpha_none = nn.ParameterList(torch.zeros(most, 1) for _ in range(fusion.nodes))
+        self.gamma = nn.ParameterList(torch.zeros(len(fusion.operators)) for _ in range(fusion.nodes))
+        self.beta = nn.ParameterDict(
+            {name: torch.zeros(m.levels, len(m.encoder)) for name, m in space.file.modalities.items()}
+        )
+        self.output = nn.Parameter(torch.zeros(points + fusion.nodes))
+
+    def mixing(self, relax: Relaxation, relax_layers: Relaxation | None = None) -> Mixing:
+        """The mixture that ``relax`` makes of these alphas; over the last dimension of each group."""
+        layers = relax_layers or relax
+        return Mixing(
+            slots=tuple(
+                relax(torch.cat((alpha, none + self.empty), dim=-1))
+                for alpha, none in zip(self.alpha, self.alpha_none, strict=True)
+            ),
+            operators=tuple(relax(gamma) for gamma in self.gamma),
+            layers={name: layers(beta) for name, beta in self.beta.items()},
+            output=relax(self.output),
+        )
+
+    def entropy(self) -> float:
+        """Mean entropy of the softmax of all groups, as a share of the largest possible; 1 = undecided."""
+        shares = []
+        with torch.no_grad():
+            for weights in _groups(self.mixing(softmax)):
+                choices = (weights > 0).sum(-1)
+                rows = -(weights * weights.clamp_min(1e-12).log()).sum(-1)
+                shares += [float(h) / math.log(int(n)) for h, n in zip(rows, choices, strict=True) if int(n) > 1]
+        return sum(shares) / len(shares) if shares else 0.0
+
+
+def softmax(alpha: Tensor) -> Tensor:
+    """Weights that sum to one: the relaxation of DARTS (Liu et al., 2019, arXiv:1806.09055, equation 2)."""
+    return alpha.softmax(-1)
+
+
+def even(alpha: Tensor) -> Tensor:
+    """The dense mixture: every choice with weight ``1 / sqrt(number of choices)``, whatever the alphas.
+
+    Not 1 / n: independent features of unit variance then mix to unit variance, so products of mixtures do
+    not vanish; with one choice the weight is one, as in a discrete architecture.
+    """
+    open_ = (alpha > -torch.inf).to(alpha.dtype)
+    return open_ / open_.sum(-1, keepdim=True).clamp_min(1).sqrt()
+
+
+def level(alpha: Tensor) -> Tensor:
+    """Softmax scaled to unit sum of squares: keeps the variance of a mixture of independent features."""
+    weights = alpha.softmax(-1)
+    return weights / weights.square().sum(-1, keepdim=True).sqrt()
+
+
+def one_hot(space: SearchSpace, architecture: Architecture, *, dtype: torch.dtype = torch.float32) -> Mixing:
+    """The Mixing at which the supernet is exactly ``architecture``.
+
+    Nodes and layers that the architecture lacks get all-zero weights: they are not computed.
+    """
+    fusion, points = space.file.fusion, space.points()
+    place: dict[Source, int] = {point: index for index, point in enumerate(points)}
+    place |= {NodeRef(i): len(points) + i for i in range(fusion.nodes)}
+    slots = [torch.zeros(fusion.inputs[1], len(points) + i + 1, dtype=dtype) for i in range(fusion.nodes)]
+    gammas = [torch.zeros(len(fusion.operators), dtype=dtype) for _ in range(fusion.nodes)]
+    for node, slot, gamma in zip(architecture.nodes, slots, gammas, strict=False):
+        for row in range(len(slot)):
+            slot[row, place[node.inputs[row]] if row < len(node.inputs) else -1] = 1
+        gamma[fusion.operators.index(node.operator)] = 1
+    layers = {name: torch.zeros(m.levels, len(m.encoder), dtype=dtype) for name, m in space.file.modalities.items()}
+    for name, chosen in architecture.layers:
+        for index, encoder in enumerate(chosen):
+            layers[name][index, space.file.modalities[name].encoder.index(encoder)] = 1
+    output = torch.zeros(len(points) + fusion.nodes, dtype=dtype)
+    output[place[architecture.output]] = 1
+    return Mixing(tuple(slots), tuple(gammas), layers, output)
+
+
+def discretize(space: SearchSpace, mixing: Mixing) -> Architecture:
+    """The architecture with the largest product of weights, slots of a node taking distinct inputs.
+
+    The best assignment of distinct sources to slots is exact (Hungarian method); "nothing" may be taken by
+    every slot that allows it. Nodes that the output does not reach are dropped.
+    """
+    fusion, points = space.file.fusion, space.points()
+    nodes = []
+    for index in range(fusion.nodes):
+        sources: list[Source] = [*points, *(NodeRef(i) for i in range(index))]
+        operator = fusion.operators[int(mixing.operators[index].argmax())]
+        nodes.append(Node(_distinct(mixing.slots[index], sources), operator))
+    ends: list[Source] = [*points, *(NodeRef(i) for i in range(fusion.nodes))]
+    output = ends[int(mixing.output.argmax())]
+    layers = {
+        name: tuple(modality.encoder[int(row.argmax())] for row in mixing.layers[name])
+        for name, modality in space.file.modalities.items()
+    }
+    return space.architecture(*reachable(nodes, output), layers=layers)
+
+
+def reachable(nodes: list[Node], output: Source) -> tuple[list[Node], Source]:
+    """Only the nodes that ``output`` depends on, renumbered in order."""
+    needed: set[int] = set()
+    pending = [output]
+    while pending:
+        source = pending.pop()
+        if isinstance(source, NodeRef) and source.node not in needed:
+            needed.add(source.node)
+            pending += nodes[source.node].inputs
+    new = {old: NodeRef(index) for index, old in enumerate(sorted(needed))}
+
+    def move(source: Source) -> Source:
+        return new[source.node] if isinstance(source, NodeRef) else source
+
+    kept = [Node(tuple(move(s) for s in nodes[i].inputs), nodes[i].operator) for i in sorted(needed)]
+    return kept, move(output)
+
+
+def _distinct(weights: Tensor, sources: list[Source]) -> tuple[Source, ...]:
+    score = weights.detach().double().clamp_min(1e-300).log().numpy()
+    slots = len(score)
+    # One "nothing" column per slot, so that any number of slots may stay empty.
+    table = np.concatenate([score[:, :-1], np.repeat(score[:, -1:], slots, axis=1)], axis=1)
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    chosen = [sources[c] for _, c in sorted(zip(rows, columns, strict=True)) if c < len(sources)]
+    return tuple(chosen)
+
+
+def _groups(mixing: Mixing) -> list[Tensor]:
+    return [*mixing.slots, *(g.unsqueeze(0) for g in mixing.operators), *mixing.layers.values(), mixing.output[None]]

@@ -1,0 +1,179 @@
+"""Supernet: every choice of a space at once, mixed by given weights.
+
+Inputs of a node are mixed first, then each operator runs once on the mixed inputs, so a node costs as many
+operator calls as it has operators, however many inputs it may choose among. At one-hot weights the output is
+that of the discrete network with the same weights (``extract``), in float64 to 1e-6: BM-NAS and DARTS train
+one form and ship another, which this form rules out.
+
+Shapes: B batch, T tokens, D width, C outputs, P candidates (fusion points, then earlier nodes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fusionnas.architecture import Architecture, Point
+from fusionnas.encoders.encoder import SearchableEncoder
+from fusionnas.feature import Feature, Signature, pool
+from fusionnas.layers import Linear, leading_block
+from fusionnas.network import WidePath, build
+from fusionnas.operators import operators
+from fusionnas.operators.base import FusionOperator
+from fusionnas.supernet.mixing import Mixing
+
+if TYPE_CHECKING:
+    from fusionnas.space import SearchSpace
+
+
+class Supernet(nn.Module):
+    """All encoders, operators and fusion points of a space; ``forward`` takes the mixing weights.
+
+    Args:
+        space: what may be chosen.
+        signature: sizes of inputs and outputs.
+    """
+
+    def __init__(self, space: SearchSpace, signature: Signature) -> None:
+        super().__init__()
+        self.space, self.signature = space, signature
+        fusion, modalities = space.file.fusion, space.file.modalities
+        self.encoders = nn.ModuleDict(
+            {
+                name: SearchableEncoder(signature.inputs[name], fusion.width, m.encoder, m.levels, m.dropout)
+                for name, m in modalities.items()
+            }
+        )
+        self.wide = nn.ModuleDict(
+            {
+                name: WidePath(signature.inputs[name].width, signature.outputs, m.dropout)
+                for name, m in modalities.items()
+                if m.wide
+            }
+        )
+        self.nodes = nn.ModuleList(
+            nn.ModuleDict({name: operators[name](fusion.inputs[1], fusion.width) for name in fusion.operators})
+            for _ in range(fusion.nodes)
+        )
+        self.readout = Linear(fusion.width, signature.outputs)
+        self.dropout = nn.Dropout(space.file.training.dropout)
+        self._tokens = any(operators[name].sequence for name in fusion.operators)
+
+    def encode(self, inputs: Mapping[str, Feature], mixing: Mixing) -> dict[Point, Feature]:
+        """Features (B, T, D) of every fusion point."""
+        features = {}
+        for name, encoder in self.encoders.items():
+            for level, feature in enumerate(encoder(inputs[name], mixing.layers[name])):
+                features[Point(name, level)] = feature
+        return features
+
+    def forward(self, inputs: Mapping[str, Feature], mixing: Mixing) -> Tensor:
+        """Inputs by modality -> logits (B, C)."""
+        encoded = self.encode(inputs, mixing)
+        features = [encoded[point] for point in self.space.points()]
+        candidates = Candidates([f._replace(values=self.dropout(f.values)) for f in features], tokens=self._tokens)
+        for node, slots, gamma in zip(self.nodes, mixing.slots, mixing.operators, strict=True):
+            assert isinstance(node, nn.ModuleDict)
+            candidates.append(*_mixed_node(node, candidates, slots, gamma))
+        fused = torch.einsum("p,pbd->bd", mixing.output, torch.stack(candidates.pooled))
+        logits: Tensor = self.readout(self.dropout(fused))
+        for name, path in self.wide.items():
+            if self._reads(name, mixing):
+                logits = logits + path(inputs[name])
+        return logits
+
+    def extract(self, architecture: Architecture) -> dict[str, Tensor]:
+        """State dict for ``build(space, architecture, signature)`` with this supernet's weights (copied)."""
+        network = build(self.space, architecture, self.signature)
+        own = self.state_dict()
+        state = {}
+        for key, value in network.state_dict().items():
+            source = key.removeprefix("head.")
+            if source.startswith("nodes."):
+                _, index, rest = source.split(".", 2)
+                source = f"nodes.{index}.{architecture.nodes[int(index)].operator}.{rest}"
+            state[key] = leading_block(value, own[source]).clone()
+        return state
+
+    def _reads(self, modality: str, mixing: Mixing) -> bool:
+        # A wide path belongs to its modality: a discrete architecture that does not read it has none.
+        places = [i for i, point in enumerate(self.space.points()) if point.modality == modality]
+        reads = [mixing.output[places].detach(), *(slots[:, places].detach() for slots in mixing.slots)]
+        return any(bool((weights > 0).any()) for weights in reads)
+
+
+class Candidates:
+    """What the slots of the next node may read: pooled vectors, and token sequences where an operator wants them."""
+
+    def __init__(self, features: list[Feature], *, tokens: bool) -> None:
+        self.pooled = [pool(f) for f in features]
+        self.present = [f.present for f in features]
+        length = max(f.values.shape[-2] for f in features)
+        self.sequences = [_lengthen(f, length) for f in features] if tokens else []
+
+    def append(self, pooled: Tensor, sequence: Feature) -> None:
+        """Add a node's output."""
+        self.pooled.append(pooled)
+        self.present.append(sequence.present)
+        if self.sequences:
+            self.sequences.append(_lengthen(sequence, self.sequences[0].values.shape[-2]))
+
+    def vectors(self, slots: Tensor) -> list[Feature]:
+        """One mixed vector per slot; slots (S, P)."""
+        values = torch.einsum("sp,pbd->sbd", slots, torch.stack(self.pooled))
+        present = _any(slots, torch.stack(self.present))
+        return [Feature.vector(v, p) for v, p in zip(values, present, strict=True)]
+
+    def tokens(self, slots: Tensor) -> list[Feature]:
+        """One mixed sequence per slot: tokens are added position by position."""
+        values = torch.einsum("sp,pbtd->sbtd", slots, torch.stack([f.values for f in self.sequences]))
+        masks = _any(slots, torch.stack([f.mask for f in self.sequences]))
+        present = _any(slots, torch.stack(self.present))
+        return [Feature(v, m, p) for v, m, p in zip(values, masks, present, strict=True)]
+
+
+def _mixed_node(
+    node: nn.ModuleDict, candidates: Candidates, slots: Tensor, gamma: Tensor
+) -> tuple[Tensor, Feature]:
+    """The node's output, pooled (B, D) and as a sequence, mixed over operators with weights ``gamma``."""
+    slots = slots[:, :-1]  # the last candidate is "nothing": it adds nothing
+    chosen = gamma.detach() > 0
+    outputs, weights = [], []
+    inputs: dict[bool, list[Feature]] = {}
+    for index, operator in enumerate(node.values()):
+        assert isinstance(operator, FusionOperator)
+        if not chosen[index]:
+            continue
+        if operator.sequence not in inputs:
+            inputs[operator.sequence] = candidates.tokens(slots) if operator.sequence else candidates.vectors(slots)
+        outputs.append(operator(inputs[operator.sequence]))
+        weights.append(gamma[index])
+    if not outputs:
+        like = candidates.pooled[0]
+        return torch.zeros_like(like), Feature.vector(torch.zeros_like(like)).absent()
+    length = max(f.values.shape[-2] for f in outputs)
+    longer = [_lengthen(f, length) for f in outputs]
+    values = sum((w * f.values for w, f in zip(weights, longer, strict=True)), torch.zeros(()))
+    pooled = sum((w * pool(f) for w, f in zip(weights, outputs, strict=True)), torch.zeros(()))
+    mask = torch.stack([f.mask for f in longer]).any(0)
+    present = torch.stack([f.present for f in outputs]).any(0)
+    return pooled, Feature(values, mask, present)
+
+
+def _lengthen(feature: Feature, length: int) -> Feature:
+    missing = length - feature.values.shape[-2]
+    if missing == 0:
+        return feature
+    return feature._replace(
+        values=functional.pad(feature.values, (0, 0, 0, missing)), mask=functional.pad(feature.mask, (0, missing))
+    )
+
+
+def _any(slots: Tensor, flags: Tensor) -> Tensor:
+    """(S, P) weights and (P, ...) flags -> (S, ...): some candidate of non-zero weight has the flag."""
+    used = (slots.detach() > 0).to(torch.float32)
+    return torch.tensordot(used, flags.to(torch.float32), dims=1) > 0

@@ -1,0 +1,1 @@
+"""Training of networks and supernets: losses, metrics, loops that stop and resume exactly."""

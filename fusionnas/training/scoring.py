@@ -1,0 +1,68 @@
+"""Losses and metrics of a task, from logits.
+
+A binary task has one logit per sample, a multiclass task one per class. Metrics are scikit-learn's, under its names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn import metrics as sk
+from torch import Tensor
+from torch.nn import functional
+
+Array = NDArray[np.float64]
+LOWER_IS_BETTER = frozenset({"log_loss"})
+
+
+def nll(logits: Tensor, target: Tensor) -> Tensor:
+    """Negative log-likelihood per sample: logits (..., B, C), target (B,) -> (..., B)."""
+    if logits.shape[-1] == 1:
+        wanted = target.to(logits.dtype).expand(logits.shape[:-1])
+        return functional.binary_cross_entropy_with_logits(logits[..., 0], wanted, reduction="none")
+    flat = logits.reshape(-1, logits.shape[-1])
+    wanted = target.expand(logits.shape[:-1]).reshape(-1)
+    return functional.cross_entropy(flat, wanted, reduction="none").reshape(logits.shape[:-1])
+
+
+def probabilities(logits: Tensor) -> Array:
+    """(N, C) class probabilities; a binary task gets both columns."""
+    logits = logits.detach().double()
+    if logits.shape[-1] == 1:
+        positive = logits[:, 0].sigmoid()
+        return np.asarray(torch.stack((1 - positive, positive), dim=1).numpy())
+    return np.asarray(logits.softmax(-1).numpy())
+
+
+def metric(name: str, probability: Array, target: NDArray[np.int64], weight: Array | None = None) -> float:
+    """One metric from (N, C) probabilities and (N,) labels, samples weighted by ``weight``."""
+    classes = np.arange(probability.shape[1])
+    if name == "log_loss":
+        return float(sk.log_loss(target, probability, labels=classes, sample_weight=weight))
+    if name in ("roc_auc", "average_precision"):
+        score = sk.roc_auc_score if name == "roc_auc" else sk.average_precision_score
+        return float(score(target, probability[:, 1], sample_weight=weight))
+    predicted = probability.argmax(1)
+    if name == "f1_macro":
+        return float(sk.f1_score(target, predicted, average="macro", labels=classes, sample_weight=weight, zero_division=0))
+    score = sk.accuracy_score if name == "accuracy" else sk.balanced_accuracy_score
+    return float(score(target, predicted, sample_weight=weight))
+
+
+def applicable(classes: int) -> tuple[str, ...]:
+    """Names of the metrics that fit a task with so many classes, the ranking ones first."""
+    ranking = ("average_precision", "roc_auc") if classes == 2 else ()
+    return (*ranking, "accuracy", "balanced_accuracy", "f1_macro", "log_loss")
+
+
+def scores(logits: Tensor, target: Tensor) -> dict[str, Any]:
+    """Every applicable metric; a ranking metric is None where only one class occurs."""
+    probability, labels = probabilities(logits), target.numpy()
+    one_class = len(np.unique(labels)) < 2
+    return {
+        name: None if one_class and name in ("roc_auc", "average_precision") else metric(name, probability, labels)
+        for name in applicable(probability.shape[1])
+    }

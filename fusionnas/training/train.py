@@ -1,0 +1,169 @@
+"""One training loop for every stand-alone network: finalists, baselines, final networks alike.
+
+A killed training resumes from its last epoch to the same bits: the checkpoint holds weights, optimizer state,
+averaged weights and both random streams.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionnas.data.base import Part
+from fusionnas.errors import FusionNASError
+from fusionnas.network import FusionNetwork, predict
+from fusionnas.run.unit import Checkpoint
+from fusionnas.space.schema import Training
+from fusionnas.training.optimizer import Average, cosine, make_optimizer
+from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.scoring import nll
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train.
+
+    Attributes:
+        select: part whose loss picks the epoch; None: train ``epochs`` and keep the last.
+        epochs: epochs to run at most.
+        horizon: epochs that the cosine schedule spans; a refit stops before its end.
+    """
+
+    select: Part | None
+    epochs: int
+    horizon: int
+
+
+@dataclass
+class Trained:
+    """What a training leaves behind.
+
+    Attributes:
+        epoch: epochs after which the kept weights were reached.
+        loss: their mean negative log-likelihood on select; NaN without a select part.
+        history: select loss after each epoch.
+    """
+
+    epoch: int
+    loss: float
+    history: list[float]
+
+
+def train(
+    network: FusionNetwork,
+    part: Part,
+    schedule: Schedule,
+    training: Training,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    policies: Mapping[str, str] | None = None,
+    watch: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Trained:
+    """Train ``network`` in place; it ends with the kept weights, in eval mode.
+
+    Args:
+        network: freshly initialised, pretrained encoders loaded.
+        part: samples to train on.
+        schedule: see :class:`Schedule`.
+        training: rates, batch size, patience.
+        seed: of batches and dropout.
+        checkpoint: where to save and resume; None: no saving.
+        policies: per modality "joint", "frozen" or "finetune".
+        watch: is told ``epoch``, ``epochs`` and ``loss`` after each epoch.
+
+    Raises:
+        FusionNASError: the loss is not finite.
+    """
+    loop = _Loop(network, training, policies or {})
+    batches = torch.Generator().manual_seed(derive(seed, "batches"))
+    with seeded(derive(seed, "dropout")):
+        if checkpoint is not None and (saved := checkpoint.load()) is not None:
+            loop.restore(saved, batches)
+        while loop.epoch < schedule.epochs and not loop.stalled(training.patience, schedule):
+            loop.run_epoch(part, schedule, batches)
+            if watch:
+                watch({"epoch": loop.epoch, "epochs": schedule.epochs, "loss": loop.history[-1]})
+            if checkpoint is not None and loop.epoch < schedule.epochs and checkpoint.due():
+                checkpoint.save(loop.saved(batches))
+    network.load_state_dict(loop.best)
+    network.eval()
+    return Trained(loop.best_epoch, loop.best_loss, loop.history)
+
+
+class _Loop:
+    """The state of one training."""
+
+    def __init__(self, network: FusionNetwork, training: Training, policies: Mapping[str, str]) -> None:
+        self.network, self.training = network, training
+        self.frozen = [n for n in network.encoders if policies.get(n) == "frozen"]
+        self.optimizer = make_optimizer(
+            network, training, frozen=self.frozen, finetuned=[n for n, p in policies.items() if p == "finetune"]
+        )
+        self.average = Average(network, training.averaging)
+        self.epoch, self.history = 0, list[float]()
+        self.best, self.best_epoch, self.best_loss = self.average.state, 0, math.inf
+
+    def stalled(self, patience: int, schedule: Schedule) -> bool:
+        return schedule.select is not None and self.epoch - self.best_epoch >= patience
+
+    def run_epoch(self, part: Part, schedule: Schedule, batches: torch.Generator) -> None:
+        cosine(self.optimizer, self.epoch, schedule.horizon)
+        self.network.train()
+        for name in self.frozen:
+            self.network.encoders[name].eval()
+        for batch in part.batches(self.training.batch_size, batches):
+            loss = nll(self.network(batch.inputs), batch.target).mean()
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            self.optimizer.step()
+            self.average.update(self.network)
+        self.epoch += 1
+        if schedule.select is None:
+            self.best, self.best_epoch, self.best_loss = self.average.state, self.epoch, math.nan
+            self.history.append(_finite(float(loss.detach()), self.epoch))
+            return
+        mean = _finite(float(self._score(schedule.select).mean()), self.epoch)
+        self.history.append(mean)
+        if mean < self.best_loss:
+            kept = {key: value.clone() for key, value in self.average.state.items()}
+            self.best, self.best_epoch, self.best_loss = kept, self.epoch, mean
+
+    def _score(self, part: Part) -> Tensor:
+        current = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average.state)
+        losses = nll(predict(self.network, part.inputs), part.target)
+        self.network.load_state_dict(current)
+        return losses
+
+    def saved(self, batches: torch.Generator) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "average": self.average.to_state(), "best": self.best, "best_epoch": self.best_epoch,
+            "best_loss": self.best_loss, "history": self.history, "epoch": self.epoch,
+            "torch": torch.get_rng_state(), "batches": batches.get_state(),
+        }  # fmt: skip
+
+    def restore(self, saved: dict[str, Any], batches: torch.Generator) -> None:
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.average.from_state(saved["average"])
+        self.best, self.best_epoch, self.best_loss = saved["best"], saved["best_epoch"], saved["best_loss"]
+        self.history, self.epoch = saved["history"], saved["epoch"]
+        torch.set_rng_state(saved["torch"])
+        batches.set_state(saved["batches"])
+
+
+def _finite(loss: float, epoch: int) -> float:
+    if not math.isfinite(loss):
+        raise FusionNASError(
+            f"the loss is {loss} after epoch {epoch}; lower training.learning_rate, "
+            "or look for extreme values in the data ('fusionnas data describe')"
+        )
+    return loss
