@@ -2,6 +2,10 @@
 
 Level 0 is the stem (:mod:`fusionnas.encoders.stem`): the input projected to width D. Each further level is
 one layer of a registered encoder; a list of encoders in the space file is searched per layer.
+
+Contract, checked for every registered encoder by :mod:`fusionnas.testing`: same mask and presence out as in;
+zeros where masked; padding never changes the output; every level of unit scale, so that features of all levels
+can be mixed and compared (layers end with the LayerNorm of their residual sum).
 """
 
 from __future__ import annotations
@@ -11,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from fusionnas.feature import Feature, InputSpec
 from fusionnas.registry import Registry
@@ -56,3 +61,13 @@ encoders: Registry[type[EncoderLayer]] = Registry("encoder", "fusionnas.encoders
 def register_encoder(name: str) -> Callable[[type[EncoderLayer]], type[EncoderLayer]]:
     """Class decorator: make an encoder known as ``name`` in space files."""
     return encoders.register(name)
+
+
+def zero_masked(values: Tensor, mask: Tensor) -> Tensor:
+    """(B, T, D) -> (B, T, D), exactly zero where ``mask`` (B, T) is False, whatever was there."""
+    return torch.where(mask.unsqueeze(-1), values, 0.0)
+
+
+def with_values(feature: Feature, values: Tensor) -> Feature:
+    """``feature`` with new values (B, T, D), zero where masked; its mask and presence."""
+    return Feature(zero_masked(values, feature.mask), feature.mask, feature.present)
