@@ -1,0 +1,78 @@
+"""Writing files so that a power cut, a kill or a full disk never leaves half of one."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fusionnas.errors import RunError
+
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file size limit is reached",
+}
+
+
+def sha256(data: bytes) -> str:
+    """Content hash, as it stands in the journal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data``: after any interruption it holds all of the old or all of the new bytes.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    with explained(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new file in ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def intact(path: Path, digest: str) -> bool:
+    """Whether ``path`` is there and its content has this hash."""
+    try:
+        return sha256(path.read_bytes()) == digest
+    except OSError:
+        return False
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` while writing ``path`` into a RunError that says what is kept and what to do."""
+    try:
+        yield
+    except OSError as error:
+        cause = _FULL.get(error.errno or 0)
+        if cause is None:
+            raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+        raise RunError(
+            f"cannot write {path}: {cause}",
+            ["all that was journaled before is kept, nothing is damaged; free some space, then run "
+             "`fusionnas resume RUN` (RUN: the run's folder): it goes on from there"],
+        ) from error
