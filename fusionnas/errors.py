@@ -44,6 +44,10 @@ class RegistryError(InputError):
     """A name is not registered, or is registered twice."""
 
 
+class MissingExtraError(InputError):
+    """What was asked for needs a package that is not installed."""
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'? Known: a, b.`` for a mistyped name, ready to append to a message."""
     names = sorted(known)

@@ -224,3 +224,8 @@ def _ragged_take(offsets: Ints, index: Ints) -> tuple[Ints, Ints]:
     taken = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     rows = np.arange(taken[-1]) + np.repeat(offsets[index] - taken[:-1], sizes)
     return taken, rows
+
+
+def as_words(values: Floats) -> Words:
+    """Numbers as categories: 3.0 -> "3", NaN -> "" (missing)."""
+    return np.array(["" if np.isnan(v) else f"{v:.12g}" for v in values], dtype=np.str_)

@@ -75,10 +75,7 @@ def numbers(column: Sequence[str], path: Path, name: str, *, first_row: int = 2)
     Raises:
         DataError: something that is not a number, or infinite, with its row.
     """
-    try:
-        values = np.array(list(map(float, column)), dtype=np.float64)
-    except ValueError:
-        values = np.array([_number(text) for text in column], dtype=np.float64)
+    values = to_floats(column)
     bad = [(i, column[i]) for i in np.flatnonzero(np.isinf(values))]
     if bad:
         raise DataError(f"{path} has values that are not finite numbers", [
@@ -86,6 +83,14 @@ def numbers(column: Sequence[str], path: Path, name: str, *, first_row: int = 2)
             "leave the field empty if it is missing" for i, text in bad[:10]] + (
             [f"and {len(bad) - 10} more"] if len(bad) > 10 else []))
     return values
+
+
+def to_floats(column: Sequence[str]) -> Floats:
+    """Strings as floats; empty, NA and NaN become NaN, what is no number becomes infinite."""
+    try:
+        return np.array(list(map(float, column)), dtype=np.float64)
+    except ValueError:
+        return np.array([_number(text) for text in column], dtype=np.float64)
 
 
 def is_numeric(column: Sequence[str]) -> bool:

@@ -7,11 +7,11 @@ patient's. Every stay has three independent standard-normal causes:
 * perfusion p: vitals only: trends of pressures, heart rate and urine output over the 48 hours;
 * metabolism m: labs only: lactate, creatinine, BUN, bicarbonate, pH and potassium as a pattern.
 
-The outcome is drawn from ``logit = b + 0.4 s + 0.3 age + 0.25 p + 0.25 m + 2.4 tanh(1.5 p) tanh(1.5 m)``. The last
-term is the planted interaction: falling pressures are dangerous with deranged labs, and falling pressures with healthy
-labs (or deranged labs with rising pressures: the treated) are not. It vanishes on average over p or m, so neither
-modality shows it alone and no sum of the two does. ``Cohort.facts`` has the modalities of the
-interaction and the scores of the true probabilities on the test part: no model can beat them but by luck.
+The outcome is drawn from ``logit = -2.8 + 0.5 (s + p + m) + 0.3 age + 5 tanh(1.5 p) tanh(1.5 m)``. The last
+term is the planted interaction: falling pressures (p > 0) raise the risk when the labs are deranged (m > 0) and lower it when they
+are not; with rising pressures it is the other way round. It vanishes on average over p or over m, so neither modality shows
+it alone and no sum of the two does. ``Cohort.facts`` has the modalities of the interaction and the scores of the true
+probabilities on the test part: no model beats them but by luck.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ class Causes:
     def probability(self) -> Floats:
         """(N,) the true probability of death."""
         crossed = np.tanh(1.5 * self.perfusion) * np.tanh(1.5 * self.metabolism)
-        logit = (-2.2 + .4 * self.severity + .3 * self.age + .25 * self.perfusion + .25 * self.metabolism + 2.4 * crossed)
+        alone = .5 * (self.severity + self.perfusion + self.metabolism) + .3 * self.age
+        logit = -2.8 + alone + 5 * crossed
         return np.asarray(1 / (1 + np.exp(-logit)))
 
 

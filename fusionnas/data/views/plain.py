@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from fusionnas.data.raw import Floats, Raw, Table, Words
+from fusionnas.data.raw import Floats, Raw, Table, Words, as_words
 from fusionnas.data.views.base import View, feature
 from fusionnas.data.views.scaling import Scaling
+from fusionnas.errors import DataError
 from fusionnas.feature import Feature, InputSpec
 
 if TYPE_CHECKING:
@@ -51,16 +52,20 @@ class Plain(View):
         return cls(scaling, tuple(n for n, g in zip(names, gap, strict=True) if g), levels)
 
     def transform(self, raw: Table) -> Feature:
-        """(N, 1, R)."""
-        _, values, words = _columns(raw, tuple(name for name, _ in self.levels))
-        place = {name: i for i, name in enumerate(n for n in raw.names if n not in words)}
+        """(N, 1, R).
+
+        Raises:
+            DataError: a column of the train part is missing, or holds words where it held numbers.
+        """
+        found, values, words = _columns(raw, tuple(name for name, _ in self.levels))
         names = self.scaling.names
-        ordered = np.stack([values[:, place[n]] if n in place else np.full(len(raw), np.nan) for n in names],
-                           1) if names else np.zeros((len(raw), 0))
-        standard = self.scaling.apply(ordered, np.arange(len(names)))
-        gaps = np.isnan(standard[:, self.scaling.index(self.gaps)]) if self.gaps else np.zeros((len(raw), 0))
-        blank = np.full(len(raw), "")
-        parts = [standard, gaps, *(_one_hot(words.get(name, blank), levels) for name, levels in self.levels)]
+        problems = [f"column '{name}' is missing" for name, _ in self.levels if name not in words]
+        problems += [f"column '{name}' {_not_numbers(words.get(name))}" for name in names if name not in found]
+        if problems:
+            raise DataError("a table differs from the one in training", problems)
+        standard = self.scaling.apply(values[:, [found.index(name) for name in names]], np.arange(len(names)))
+        gaps = np.isnan(standard[:, self.scaling.index(self.gaps)])
+        parts = [standard, gaps, *(_one_hot(words[name], levels) for name, levels in self.levels)]
         return feature(np.concatenate(parts, 1)[:, None, :], raw.present)
 
     @property
@@ -78,10 +83,13 @@ def _columns(raw: Table, categorical: tuple[str, ...]) -> tuple[tuple[str, ...],
     words = dict(raw.words)
     for name in categorical:
         if name in raw.names:
-            column = raw.values[:, raw.names.index(name)]
-            words[name] = np.array(["" if np.isnan(v) else f"{v:g}" for v in column])
+            words[name] = as_words(raw.values[:, raw.names.index(name)])
     keep = [i for i, name in enumerate(raw.names) if name not in words]
     return tuple(raw.names[i] for i in keep), raw.values[:, keep], words
+
+
+def _not_numbers(column: Words | None) -> str:
+    return "is missing" if column is None else f"held numbers in training, now it holds {max(column)!r}"
 
 
 def _levels(column: Words) -> tuple[str, ...]:

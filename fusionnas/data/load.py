@@ -1,0 +1,158 @@
+"""From a space and a data set's name, or the user's own files, to split and preprocessed data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusionnas.data.base import Cohort, Dataset, Part, SealedTest, SearchData, datasets
+from fusionnas.data.preprocessing import Preprocessing
+from fusionnas.data.raw import Ints
+from fusionnas.data.records import Records
+from fusionnas.data.split import check_parts, split
+from fusionnas.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from fusionnas.space import SearchSpace
+
+FRACTIONS = {"alpha": 0.1, "select": 0.2, "test": 0.2}
+"""Share of the given samples that each part gets if it has to be split off; the rest is for training."""
+
+_TEST_SEED = 0
+
+
+def load_dataset(space: SearchSpace, *, data: str | Path | None = None, data_path: Path | None = None,
+                 seed: int = 0) -> Dataset:
+    """Load, split, preprocess.
+
+    Args:
+        space: what is needed of the data, and which data.
+        data: instead of the space's: a registered name, or a file or folder in a documented layout.
+        data_path: folder from which a registered data set reads.
+        seed: of the split into train, alpha and select. A test part that has to be split off does not
+            depend on it, so that runs with several seeds are compared on the same samples.
+
+    Raises:
+        DataError: the data cannot be read, do not fit the space or cannot be split.
+    """
+    cohort = load_cohort(space, data, data_path)
+    parts, notes = _parts(cohort, seed)
+    train = parts["train"]
+    preprocessing = Preprocessing.fit(train, space)
+    search = SearchData(*(preprocessing.part(parts[name]) for name in ("train", "alpha", "select")), preprocessing.signature)
+    test = parts["test"]
+    sealed = SealedTest(lambda: preprocessing.part(test), len(test))
+    counts = {name: {c: int((part.target == i).sum()) for i, c in enumerate(part.classes)} for name, part in parts.items()}
+    description = {
+        **cohort.description, "counts": counts, "hash": {name: part.digest() for name, part in parts.items()},
+        "notes": [*cohort.description.get("notes", []), *notes, *preprocessing.notes]}
+    return Dataset(search, sealed, preprocessing, description, cohort.facts)
+
+
+def load_records(space: SearchSpace, data: str | Path | None = None, data_path: Path | None = None) -> Records:
+    """Raw samples to evaluate or predict: the test part if the data have one (or need one split off), else all.
+
+    ``data`` and ``data_path`` as in :func:`load_dataset`; labels may be missing (``target`` is then None).
+    """
+    given = data is not None or data_path is not None
+    cohort = load_cohort(space, data, data_path, labelled=False)
+    if cohort.test is not None:
+        return cohort.test
+    if given or cohort.development.target is None:
+        return cohort.development
+    pool = _pool(cohort.development, cohort.parts)
+    return _split_off_test(cohort.development.take(pool))[1]
+
+
+def load_part(preprocessing: Preprocessing, records: Records) -> Part:
+    """Raw samples as a fitted network takes them; the target is -1 where labels are missing."""
+    return preprocessing.part(records)
+
+
+def load_cohort(space: SearchSpace, data: str | Path | None, data_path: Path | None, *, labelled: bool = True) -> Cohort:
+    """Raw records of a registered data set, or of the user's files."""
+    from fusionnas.data.files import load_files, named_layout
+    from fusionnas.space.schema import Files
+
+    if isinstance(data, str) and data in datasets:
+        cohort = datasets[data](space, path=data_path)
+    elif data is not None:
+        place = Path(data)
+        if not place.exists():
+            raise DataError(f"the data '{data}' cannot be found", [
+                f"--data {data}: neither a registered data set nor a file or folder.{did_you_mean(str(data), datasets)}"])
+        cohort = load_files(named_layout(place, space.file), space, Path(), labelled=labelled)
+    elif isinstance(space.file.data, Files):
+        files = space.file.data if data_path is None else named_layout(data_path, space.file)
+        cohort = load_files(files, space, space.folder if data_path is None else Path(), labelled=labelled)
+    elif space.file.data in datasets:
+        cohort = datasets[space.file.data](space, path=data_path)
+    else:
+        return load_cohort(space, space.folder / space.file.data, data_path, labelled=labelled)
+    if labelled and cohort.development.target is None:
+        raise DataError("the data have no labels", [f"{cohort.description.get('source')}: training needs the outcome of every sample"])
+    return cohort
+
+
+def _parts(cohort: Cohort, seed: int) -> tuple[dict[str, Records], list[str]]:
+    """train, alpha, select, test, and notes on how they came about."""
+    development, test, notes = cohort.development, cohort.test, []
+    fixed = {name: np.asarray(index, dtype=np.int64) for name, index in cohort.parts.items()}
+    if test is None:
+        pool = _pool(development, fixed)
+        kept, test, notes = _split_off_test(development.take(pool))
+        fixed["train"] = pool[kept]
+    elif test.target is None:
+        raise DataError("the test part has no labels", ["give the outcome of every test sample, or no test part: then one is split off"])
+    index, more = _fill(development, fixed, np.random.default_rng([seed, 1]))
+    parts = {name: development.take(index[name]) for name in ("train", "alpha", "select")} | {"test": test}
+    _check_groups(parts)
+    for name, part in parts.items():
+        assert part.target is not None
+        check_parts({name: np.arange(len(part))}, part.target, part.classes)
+    return parts, [*notes, *more]
+
+
+def _split_off_test(records: Records) -> tuple[Ints, Records, list[str]]:
+    """Indices that stay, the test part, and notes."""
+    assert records.target is not None
+    index, notes = split(records.target, {"train": 1 - FRACTIONS["test"], "test": FRACTIONS["test"]},
+                         np.random.default_rng(_TEST_SEED), groups=records.groups, classes=records.classes)
+    return index["train"], records.take(index["test"]), notes
+
+
+def _fill(records: Records, fixed: dict[str, Ints], rng: np.random.Generator) -> tuple[dict[str, Ints], list[str]]:
+    """The parts that the source does not fix, split off from its train part (or from all the rest)."""
+    pool = _pool(records, fixed)
+    wanted = {name: FRACTIONS[name] for name in ("alpha", "select") if name not in fixed}
+    if not wanted:
+        return {**fixed, "train": pool}, []
+    assert records.target is not None
+    fractions = {"train": 1 - sum(wanted.values()), **wanted}
+    groups = None if records.groups is None else records.groups[pool]
+    index, notes = split(records.target[pool], fractions, rng, groups=groups, classes=records.classes)
+    return {**fixed, **{name: pool[i] for name, i in index.items()}}, notes
+
+
+def _pool(records: Records, fixed: Mapping[str, Ints]) -> Ints:
+    """What may be split: the train part, or all that no other fixed part has."""
+    if "train" in fixed:
+        return fixed["train"]
+    taken = np.concatenate([*fixed.values(), np.zeros(0, np.int64)])
+    return np.setdiff1d(np.arange(len(records)), taken)
+
+
+def _check_groups(parts: dict[str, Records]) -> None:
+    """Groups must not cross parts that the user, or the source, has fixed."""
+    seen: dict[Any, str] = {}
+    problems = []
+    for name, part in parts.items():
+        for group in [] if part.groups is None else np.unique(part.groups).tolist():
+            if seen.setdefault(group, name) != name:
+                problems.append(f"group {group!r} is in part '{seen[group]}' and in part '{name}'")
+    if problems:
+        more = [f"and {len(problems) - 5} more groups"] if len(problems) > 5 else []
+        raise DataError("groups cross the given parts: the test would not be honest", problems[:5] + more)
