@@ -1,25 +1,44 @@
 """The space file as data: one pydantic model per section, unknown keys refused.
 
 These models say what a key means, its default and its bounds; ``fusionnas schema`` prints them as a
-JSON schema. What needs several sections at once (names in registries, levels that exist) is checked
-in :mod:`fusionnas.space.checks`.
+JSON schema. What needs several keys at once (names in registries, views that fit) is checked in
+:mod:`fusionnas.space.checks`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 Kind = Literal["tabular", "vector", "timeseries", "codes", "text", "image", "audio"]
 View = Literal["plain", "bins", "observations", "summary", "tokens", "patches", "frames"]
+Metric = Literal["average_precision", "roc_auc", "accuracy", "balanced_accuracy", "f1_macro", "log_loss"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+def _distinct(value: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [name for place, name in enumerate(value) if name in value[:place]]
+    if twice:
+        raise ValueError(f"names '{twice[0]}' twice")
+    return value
+
+
+def _one_or_many(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _one_or_two(value: object) -> object:
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Names = Annotated[tuple[str, ...], AfterValidator(_distinct)]
 
 
 class Section(BaseModel):
     """A section of the space file: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Files(Section):
@@ -28,23 +47,24 @@ class Files(Section):
     Paths are relative to the space file. Parts that are not given are split off from ``train``.
     """
 
-    format: Literal["npz", "npy", "csv", "parquet", "events"]
-    train: str = Field(description="File or folder with the training samples.")
+    format: Literal["npz", "npy", "csv", "parquet", "events"] = Field(description="How the files are laid out.")
+    train: str = Field(min_length=1, description="File or folder with the training samples.")
     alpha: str | None = Field(None, description="Part for architecture parameters; else split off from train.")
     select: str | None = Field(None, description="Part for choosing among candidates; else split off from train.")
     test: str | None = Field(None, description="Part that is opened once, at the end; else split off from train.")
-    target: str = Field(description="Array or column that holds the label.")
-    group: str | None = Field(None, description="Array or column whose equal values never cross parts (patient, speaker).")
+    target: str = Field(min_length=1, description="Array or column that holds the label.")
+    group: str | None = Field(
+        None, description="Array or column whose equal values never cross parts (patient, speaker)."
+    )
     id: str | None = Field(None, description="Array or column that names the samples.")
 
 
 class Task(Section):
     """What is predicted and how it is scored."""
 
-    kind: Literal["binary", "multiclass"]
-    target: str = Field("label", description="Name of the outcome; a registered data set may offer several.")
-    metric: Literal["average_precision", "roc_auc", "accuracy", "balanced_accuracy", "f1_macro", "log_loss"] = Field(
-        "accuracy", description="Headline metric; select and test report all that apply.")
+    kind: Literal["binary", "multiclass"] = Field(description="Two classes (one logit), or several.")
+    target: str = Field("label", min_length=1, description="Outcome; a registered data set may offer several.")
+    metric: Metric = Field("accuracy", description="Headline metric; select and test report all that apply.")
 
 
 class Modality(Section):
@@ -54,35 +74,44 @@ class Modality(Section):
     modalities are counted, left out or named.
     """
 
-    kind: Kind
-    encoder: tuple[str, ...] = Field(description="Encoder, or a list: then each layer's encoder is searched.")
+    kind: Kind = Field(description="What the raw input is.")
+    encoder: Annotated[Names, BeforeValidator(_one_or_many), Field(min_length=1)] = Field(
+        description="Encoder, or a list: then each layer's encoder is searched."
+    )
     levels: int = Field(2, ge=0, le=12, description="Encoder layers; levels 0..levels are fusion points.")
-    source: str | None = Field(None, description="Name of the input in the data set; default: the modality's name.")
-    view: View | None = Field(None, description="Form in which the encoder receives the input; default: what it asks for.")
-    steps: int = Field(24, ge=1, le=4096, description="Time bins (timeseries), or the most tokens kept (codes, text, audio).")
-    columns: tuple[str, ...] | None = Field(None, description="Columns or variables of this modality in tables.")
-    categorical: tuple[str, ...] = Field((), description="Columns (tabular) to read as categories.")
+    source: str | None = Field(
+        None, min_length=1, description="Name of the input in the data set; default: the modality's name."
+    )
+    view: View | None = Field(
+        None, description="Form in which the encoder receives the input; default: what it asks for."
+    )
+    steps: int = Field(
+        24, ge=1, le=4096, description="Time bins (timeseries), or the most tokens kept (codes, text, audio)."
+    )
+    columns: Names | None = Field(None, description="Columns or variables of this modality in tables.")
+    categorical: Names = Field((), description="Columns (tabular) to read as categories.")
     ranges: dict[str, tuple[float, float]] = Field(
-        default_factory=dict, description="Plausible [low, high] per column or variable; values outside count as missing.")
-    log: tuple[str, ...] = Field((), description="Columns or variables that are taken as log(1 + x).")
+        default_factory=dict,
+        description="Plausible [low, high] per column or variable; values outside count as missing.",
+    )
+    log: Names = Field((), description="Columns or variables that are taken as log(1 + x).")
     policy: Literal["joint", "frozen", "finetune"] = Field(
-        "joint", description="Encoder trained with the rest; or pretrained alone, then frozen or fine-tuned.")
-    weights: str | None = Field(None, description="safetensors with pretrained encoder weights (policy frozen, finetune).")
-    wide: bool = Field(False, description="Also a linear path from the input straight to the output (summary, tabular, vector).")
+        "joint", description="Encoder trained with the rest; or pretrained alone, then frozen or fine-tuned."
+    )
+    weights: str | None = Field(
+        None, description="safetensors with pretrained encoder weights (policy frozen, finetune)."
+    )
+    wide: bool = Field(
+        False, description="Also a linear path from the input straight to the output (summary, tabular, vector)."
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the encoder's input.")
 
-    @field_validator("encoder", mode="before")
+    @field_validator("ranges")
     @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("encoder")
-    @classmethod
-    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value:
-            raise ValueError("needs at least one encoder")
-        if len(set(value)) < len(value):
-            raise ValueError("names an encoder twice")
+    def _low_first(cls, value: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (low, high) in value.items():
+            if low >= high:
+                raise ValueError(f"needs low < high for '{name}', given [{low:g}, {high:g}]")
         return value
 
 
@@ -91,14 +120,14 @@ class Fusion(Section):
 
     nodes: int = Field(2, ge=1, le=8, description="Most fusion nodes in a chain or tree.")
     width: int = Field(32, ge=2, le=4096, description="Channels D of every feature and node.")
-    inputs: tuple[int, int] = Field((2, 2), description="Fewest and most inputs of a node; one number sets both.")
-    operators: tuple[str, ...] = Field(
-        ("additive", "multiplicative", "gated", "low_rank_tensor", "cross_attention", "mlp"), min_length=1)
-
-    @field_validator("inputs", mode="before")
-    @classmethod
-    def _one_number(cls, value: object) -> object:
-        return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+    inputs: Annotated[tuple[int, int], BeforeValidator(_one_or_two)] = Field(
+        (2, 2), description="Fewest and most inputs of a node; one number sets both."
+    )
+    operators: Names = Field(
+        ("additive", "multiplicative", "gated", "low_rank_tensor", "cross_attention", "mlp"),
+        min_length=1,
+        description="Fusion operators that a node may use.",
+    )
 
     @field_validator("inputs")
     @classmethod
@@ -108,38 +137,41 @@ class Fusion(Section):
             raise ValueError(f"needs 2 <= fewest <= most <= 16, given [{low}, {high}]")
         return value
 
-    @field_validator("operators")
-    @classmethod
-    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("names an operator twice")
-        return value
-
 
 class Training(Section):
     """How a network is trained: the supernet, every candidate and every baseline alike."""
 
     epochs: int = Field(30, ge=1, description="Most epochs of a stand-alone training; the best on select is kept.")
     patience: int = Field(8, ge=1, description="Epochs without a better select loss before training stops.")
-    batch_size: int = Field(128, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
+    batch_size: int = Field(128, ge=1, description="Samples per step.")
+    learning_rate: float = Field(2e-3, gt=0, description="Of AdamW, for all weights.")
+    weight_decay: float = Field(1e-2, ge=0, description="Of AdamW, decoupled.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on every fusion point's feature and on the fused one.")
-    averaging: float = Field(0.0, ge=0, lt=1, description="Decay per step of the averaged weights that are scored and kept; 0 = off.")
-    refit: bool = Field(True, description="Train the final networks once more on train + alpha + select, for the epochs found.")
-    finetune_rate: float = Field(0.1, gt=0, le=1, description="Factor on the learning rate of encoders with policy finetune.")
+    averaging: float = Field(
+        0.0, ge=0, lt=1, description="Decay per step of the averaged weights that are scored and kept; 0 = off."
+    )
+    refit: bool = Field(
+        True, description="Train the final networks once more on train + alpha + select, for the epochs found."
+    )
+    finetune_rate: float = Field(
+        0.1, gt=0, le=1, description="Factor on the learning rate of encoders with policy finetune."
+    )
 
 
 class Search(Section):
     """How the architecture is found."""
 
-    method: str = "default"
+    method: str = Field("default", description="Registered search method.")
     epochs: int = Field(20, ge=1, description="Epochs of the supernet.")
     seeds: int = Field(3, ge=1, description="Seeds of the final networks and baselines.")
     warmup: float = Field(0.5, ge=0, le=1, description="Share of the epochs before architecture parameters move.")
     alpha_rate: float = Field(3e-3, gt=0, description="Learning rate of architecture parameters.")
-    heads: int = Field(800, ge=1, description="Discrete heads trained stacked (default method); all, if the space is smaller.")
-    rungs: tuple[int, ...] = Field((3, 5), description="Epochs of each halving rung.", min_length=1)
+    heads: int = Field(
+        800, ge=1, description="Discrete heads trained stacked (default method); all, if the space is smaller."
+    )
+    rungs: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (3, 5), min_length=1, description="Epochs of each halving rung."
+    )
     eta: int = Field(6, ge=2, description="One in eta survives a rung.")
     rescore: int = Field(12, ge=1, description="Survivors trained again from fresh seeds.")
     finalists: int = Field(3, ge=1, description="Architectures retrained end to end.")
@@ -149,11 +181,11 @@ class Search(Section):
 class SpaceFile(Section):
     """A whole space file."""
 
-    name: Name
+    name: Name = Field(description="Short name; run folders are called after it.")
     data: str | Files = Field("simulated_icu", description="Registered data set, or a mapping that describes files.")
-    task: Task
-    modalities: dict[Name, Modality] = Field(min_length=1)
-    fusion: Fusion = Fusion()
-    training: Training = Training()
-    search: Search = Search()
-    plugins: tuple[str, ...] = Field((), description="Python files with own operators, encoders or data sets.")
+    task: Task = Field(description="What is predicted and how it is scored.")
+    modalities: dict[Name, Modality] = Field(min_length=1, description="Inputs by name, in declared order.")
+    fusion: Fusion = Field(Fusion(), description="What the fusion nodes may be.")
+    training: Training = Field(Training(), description="How every network is trained.")
+    search: Search = Field(Search(), description="How the architecture is found.")
+    plugins: Names = Field((), description="Python files with own operators, encoders or data sets.")

@@ -1,0 +1,174 @@
+"""What pydantic cannot see: names in registries, and keys that must agree with each other.
+
+Each check yields problems; none raises. Registries are imported when a check runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from fusionnas.space.places import KeyPath, Problem, suggest
+from fusionnas.space.schema import Modality, SpaceFile
+
+if TYPE_CHECKING:
+    from fusionnas.registry import Registry
+
+_BINARY_ONLY = ("average_precision", "roc_auc")
+# Views of which an encoder may be given another than it asks for: all are sequences of float tokens.
+_SEQUENCES = ("bins", "observations")
+
+
+def check(file: SpaceFile, *, method: bool) -> Iterator[Problem]:
+    """All problems of single names and sections; ``method``: also look up the search method."""
+    for name, modality in file.modalities.items():
+        path = ("modalities", name)
+        yield from _name(name, path)
+        yield from _encoders(modality, path)
+        yield from _source(file, name, path)
+        yield from _policy(modality, path)
+        yield from _columns(modality, path)
+    yield from _operators(file)
+    yield from _data(file)
+    if method and file.search.method not in _methods():
+        yield _unknown("search method", file.search.method, _methods(), ("search", "method"))
+    if file.task.kind == "multiclass" and file.task.metric in _BINARY_ONLY:
+        fitting = "accuracy, balanced_accuracy, f1_macro, log_loss"
+        message = f"'{file.task.metric}' is for binary tasks; for multiclass: {fitting}"
+        yield Problem(("task", "metric"), message)
+
+
+def check_sizes(file: SpaceFile) -> Iterator[Problem]:
+    """Whether a node can read as many inputs as asked; needs sections that are valid each for itself."""
+    from fusionnas.operators.base import operators
+
+    low, high = file.fusion.inputs
+    points = sum(modality.levels + 1 for modality in file.modalities.values())
+    most = points + file.fusion.nodes - 1
+    path = ("fusion", "inputs")
+    if low > points:
+        message = f"a node reads at least {low} inputs, but there are {points} fusion points; add modalities or levels"
+        yield Problem(path, message)
+    elif high > most:
+        sources = f"{points} fusion points and {file.fusion.nodes - 1} earlier nodes"
+        yield Problem(path, f"a node can read at most {most} inputs ({sources}), given [{low}, {high}]")
+    for place, name in enumerate(file.fusion.operators):
+        fewest, limit = operators[name].inputs_range
+        if fewest > high or (limit is not None and limit < low):
+            takes = f"{fewest} or more" if limit is None else f"{fewest}" if limit == fewest else f"{fewest} to {limit}"
+            message = f"'{name}' takes {takes} inputs, but fusion.inputs is [{low}, {high}]; drop it or change inputs"
+            yield Problem(("fusion", "operators", place), message)
+
+
+def _methods() -> Registry[object]:
+    # By name, not by import statement: a space is no part of the search, and is loaded where no search is.
+    registry: Registry[object] = importlib.import_module("fusionnas.search.method").methods
+    return registry
+
+
+def _unknown(what: str, name: str, known: Collection[str] | Registry[object], path: KeyPath) -> Problem:
+    return Problem(path, f"'{name}' is not a {what}{suggest(name, list(known))}".replace("a encoder", "an encoder"))
+
+
+def _name(name: str, path: KeyPath) -> Iterator[Problem]:
+    from torch import nn
+
+    # Networks keep encoders in nn.ModuleDict by modality, which refuses the names of its own attributes.
+    if hasattr(nn.ModuleDict(), name):
+        yield Problem(path, f"'{name}' is taken by PyTorch's modules; choose another name and write source: {name}")
+
+
+def _encoders(modality: Modality, path: KeyPath) -> Iterator[Problem]:
+    from fusionnas.data.views import KINDS
+    from fusionnas.encoders.base import encoders
+
+    kind, view, several = modality.kind, modality.view, len(modality.encoder) > 1
+    asked: dict[str, str] = {}
+    for index, name in enumerate(modality.encoder):
+        place = (*path, "encoder", index) if several else (*path, "encoder")
+        if name not in encoders:
+            yield _unknown("encoder", name, encoders, place)
+        elif kind not in encoders[name].facts.kinds:
+            fitting = [other for other in encoders if kind in encoders[other].facts.kinds]
+            yield Problem(place, f"'{name}' does not encode kind {kind}; for it: {', '.join(fitting)}")
+        else:
+            asked[name] = encoders[name].facts.view.get(kind, KINDS[kind][0])
+            if view in KINDS[kind] and view != asked[name] and not {view, asked[name]} <= set(_SEQUENCES):
+                yield Problem(place, f"'{name}' reads the view {asked[name]} of kind {kind}, not {view}")
+    if view is not None and view not in KINDS[kind]:
+        yield Problem((*path, "view"), f"kind {kind} has no view '{view}'; it has: {', '.join(KINDS[kind])}")
+    if view is None and len(set(asked.values())) > 1:
+        told = ", ".join(f"{name} reads {form}" for name, form in asked.items())
+        message = f"these encoders read different views ({told}); make one modality per view, with one source"
+        yield Problem((*path, "encoder"), message)
+    used = view if view is not None else next(iter(asked.values()), None)
+    if modality.wide and used not in (None, "plain", "summary"):
+        message = f"a wide path needs one row per sample (view plain or summary); this modality's view is {used}"
+        yield Problem((*path, "wide"), message)
+
+
+def _source(file: SpaceFile, name: str, path: KeyPath) -> Iterator[Problem]:
+    modality = file.modalities[name]
+    source = modality.source
+    if source is None or source == name:
+        return
+    other = file.modalities.get(source)
+    if other is not None and other.source not in (None, source):
+        message = f"'{source}' is itself a view of '{other.source}'; write source: {other.source}"
+        yield Problem((*path, "source"), message)
+    kinds = {n: m.kind for n, m in file.modalities.items() if n != name and (m.source or n) == source}
+    for first, kind in kinds.items():
+        if kind != modality.kind:
+            message = f"reads '{source}' as {modality.kind}, but '{first}' reads it as {kind}; one input has one kind"
+            yield Problem((*path, "kind"), message)
+            return
+
+
+def _policy(modality: Modality, path: KeyPath) -> Iterator[Problem]:
+    if modality.policy == "joint" and modality.weights is not None:
+        yield Problem((*path, "weights"), "are not used with policy joint; write policy: frozen or policy: finetune")
+    if modality.policy != "joint" and len(modality.encoder) > 1:
+        given = len(modality.encoder)
+        message = (
+            f"{modality.policy} needs one encoder, given {given}: layers that were trained before are not searched"
+        )
+        yield Problem((*path, "policy"), message)
+    if modality.weights is not None and not modality.weights.endswith(".safetensors"):
+        yield Problem((*path, "weights"), f"'{modality.weights}' is not a .safetensors file")
+
+
+def _columns(modality: Modality, path: KeyPath) -> Iterator[Problem]:
+    named = {"categorical": modality.categorical, "log": modality.log, "ranges": tuple(modality.ranges)}
+    allowed = {"categorical": ("tabular",), "log": ("tabular", "timeseries"), "ranges": ("tabular", "timeseries")}
+    for key, columns in named.items():
+        if columns and modality.kind not in allowed[key]:
+            kinds = " and ".join(allowed[key])
+            yield Problem((*path, key), f"is for kind {kinds}; this modality's kind is {modality.kind}")
+        elif modality.columns is not None:
+            for column in columns:
+                if column not in modality.columns:
+                    message = f"'{column}' is not among this modality's columns{suggest(column, modality.columns)}"
+                    yield Problem((*path, key), message)
+    for column in modality.categorical:
+        if column in modality.log or column in modality.ranges:
+            yield Problem((*path, "categorical"), f"'{column}' is a category; take it out of log and ranges")
+
+
+def _operators(file: SpaceFile) -> Iterator[Problem]:
+    from fusionnas.operators.base import operators
+
+    for place, name in enumerate(file.fusion.operators):
+        if name not in operators:
+            yield _unknown("fusion operator", name, operators, ("fusion", "operators", place))
+
+
+def _data(file: SpaceFile) -> Iterator[Problem]:
+    from fusionnas.data.base import datasets
+
+    if isinstance(file.data, str) and file.data not in datasets:
+        if "/" in file.data or "." in file.data:
+            example = f"data: {{format: npz, train: {file.data}, target: label}}"
+            yield Problem(("data",), f"'{file.data}' looks like a file; describe it: {example}")
+        else:
+            yield _unknown("data set", file.data, datasets, ("data",))

@@ -1,0 +1,132 @@
+"""What pydantic found wrong, said in the words of the space file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from fusionnas.space.places import KeyPath, Problem, suggest
+from fusionnas.space.reading import Document
+from fusionnas.space.schema import Files, Fusion, Modality, Search, Section, SpaceFile, Task, Training
+
+_SECTIONS: Mapping[str, type[Section]] = {
+    "data": Files,
+    "task": Task,
+    "modalities": Modality,
+    "fusion": Fusion,
+    "training": Training,
+    "search": Search,
+}
+_EXPECTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
+# Keys that take two forms: pydantic complains of the second alone.
+_EITHER = {
+    "encoder": "a name or a list of names",
+    "inputs": "a whole number or two",
+    "data": "a data set's name or a mapping that describes files",
+}
+_BOUNDS = {
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+}
+
+
+def explain(error: ValidationError, document: Document) -> list[Problem]:
+    """One problem per thing that is wrong, in the order in which pydantic found them."""
+    problems = []
+    for detail in error.errors():
+        path = _path(detail, document.data)
+        if path is not None:
+            unknown_key = detail["type"] == "extra_forbidden"
+            place = document.keys.get(path) if unknown_key or detail["loc"][-1:] == ("[key]",) else None
+            problems.append(Problem(path, _message(detail, path, document), place))
+    return problems
+
+
+def section_at(path: KeyPath) -> type[Section] | None:
+    """The section whose keys stand directly below ``path``."""
+    if not path:
+        return SpaceFile
+    depth = 2 if path[0] == "modalities" else 1
+    return _SECTIONS.get(str(path[0])) if len(path) == depth else None
+
+
+def _path(detail: ErrorDetails, data: Any) -> KeyPath | None:
+    """Where the error stands in the file; None if it is about the form of ``data`` that was not meant."""
+    path = tuple(detail["loc"])
+    if path[-1:] == ("[key]",):
+        return path[:-1]
+    if path[:1] == ("data",) and len(path) > 1:
+        meant = "Files" if isinstance(data.get("data"), dict) else "str"
+        return ("data", *path[2:]) if path[1] == meant else None
+    return path
+
+
+def _message(detail: ErrorDetails, path: KeyPath, document: Document) -> str:
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    key = path[-1] if path else ""
+    shown = document.raw.get(path) or _shown(given)
+    if kind == "extra_forbidden":
+        section = section_at(path[:-1])
+        return f"unknown key{suggest(str(key), section.model_fields if section else ())}"
+    if kind == "missing":
+        return _missing(path)
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        names = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        return f"given {shown}, expected one of {', '.join(names)}" + _close(given, names)
+    if kind in _BOUNDS:
+        return f"given {shown}, expected {_BOUNDS[kind].format(**context)}"
+    if kind == "string_pattern_mismatch":
+        return f"'{given}' is not a name: a letter, then letters, digits and _"
+    if kind in ("too_short", "string_too_short"):
+        return "is empty; at least one is needed" if not given else f"given {shown}, expected {context['min_length']}"
+    if kind == "too_long":
+        return f"given {shown}, expected at most {context['max_length']} values"
+    if kind in _EXPECTED:
+        return _wrong_type(_EITHER.get(str(key), _EXPECTED[kind]), given, shown)
+    return str(detail["msg"])
+
+
+def _missing(path: KeyPath) -> str:
+    if isinstance(path[-1], int):
+        return f"a value is missing: expected {path[-1] + 1} or more"
+    section = section_at(path[:-1])
+    about = section.model_fields[path[-1]].description if section else None
+    return "is needed" + (f": {about[0].lower()}{about[1:].rstrip('.')}" if about else "")
+
+
+def _wrong_type(expected: str, given: object, shown: str) -> str:
+    text_expected = expected == "a text" or "name" in expected
+    if text_expected and isinstance(given, (bool, int, float)):
+        meaning = f"the truth value {str(given).lower()}" if isinstance(given, bool) else f"the number {given}"
+        return f"{shown} is read as {meaning} by YAML; quote it: '{shown}'"
+    return f"given {shown}, expected {expected}"
+
+
+def _shown(given: object) -> str:
+    if isinstance(given, dict):
+        return "a mapping"
+    if isinstance(given, tuple):
+        return f"a list of {len(given)}" if given else "an empty list"
+    return "nothing" if given is None else f"'{given}'" if isinstance(given, str) else str(given)
+
+
+def _close(given: object, names: list[str]) -> str:
+    hint = suggest(given, names) if isinstance(given, str) else ""
+    return hint if "did you mean" in hint else ""

@@ -1,0 +1,43 @@
+"""Where in the space file a value stands, and what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A position that a message names: ``ehr.yaml:12:7``, or ``--set fusion.nodes=9`` (line 0)."""
+
+    label: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.label}:{self.line}:{self.column}" if self.line else self.label
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, at ``path`` of the file; ``place`` says where, if it is not where ``path`` stands."""
+
+    path: KeyPath
+    message: str
+    place: Place | None = None
+
+
+def written(path: KeyPath) -> str:
+    """``("modalities", "vitals", "encoder", 1)`` -> ``modalities.vitals.encoder[1]``."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+def suggest(given: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)``, or all that is known where nothing comes close."""
+    names = list(known)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    return f" (did you mean '{close[0]}'?)" if close else f" (known: {', '.join(names)})"
