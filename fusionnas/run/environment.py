@@ -35,7 +35,7 @@ def describe(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What may change the last digits of numbers between two environments, one line each."""
-    pairs = {key: (then.get(key), now.get(key)) for key in ("commit", "device", "gpus", "threads", "processor")}
+    pairs = {key: (then.get(key), now.get(key)) for key in ("commit", "device", "gpus", "processor")}
     versions = then.get("versions", {}), now.get("versions", {})
     pairs |= {key: (versions[0].get(key), versions[1].get(key)) for key in _DECISIVE}
     return [f"{key}: {before} then, {after} now" for key, (before, after) in pairs.items() if before != after]

@@ -8,8 +8,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from fusionnas.errors import RunError
+from fusionnas.run.plain import json_bytes
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
@@ -43,6 +45,11 @@ def write_atomic(path: Path, data: bytes) -> None:
                 temporary.unlink()
             raise
         sync_folder(path.parent)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """``write_atomic`` of a JSON file; NaN and the infinities are written as null."""
+    write_atomic(path, json_bytes(data))
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 from fusionnas.errors import RunError
 from fusionnas.run.files import explained, intact
-from fusionnas.run.journal import Journal, to_plain
+from fusionnas.run.journal import Journal
 
 # What a run that was stopped before it began may have left.
 _OWN = {"space.yaml", "environment.json", "lock", "checkpoints"}
@@ -70,12 +68,11 @@ def no_run(path: Path) -> str:
     return f"{path} is no run: it has no journal.jsonl"
 
 
+def damaged(path: Path, journal: Journal) -> list[str]:
+    """The files of a run that are missing or not as they were when they were sealed."""
+    return [name for name, digest in written(journal).items() if not intact(path / name, digest)]
+
+
 def written(journal: Journal) -> dict[str, str]:
     """The files that a run wrote into its folder, and the hash of each."""
     return {entry["name"]: entry["sha256"] for entry in journal.entries if entry.get("event") == "file"}
-
-
-def json_bytes(data: Any) -> bytes:
-    """A JSON file for people and machines; NaN and the infinities, which JSON lacks, are null."""
-    plain = json.loads(json.dumps(to_plain(data)), object_hook=lambda d: None if set(d) == {"$float"} else d)
-    return (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode()

@@ -8,7 +8,6 @@ line is appended. A bad line with good lines after it is damage from outside, an
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import zlib
@@ -20,6 +19,7 @@ from typing import Any
 
 from fusionnas.errors import RunError
 from fusionnas.run.files import explained, write_atomic
+from fusionnas.run.plain import from_plain, to_plain
 
 _CRC = re.compile(rb', "crc": "([0-9a-f]{8})"}\Z')
 
@@ -122,36 +122,3 @@ def _describe(rest: bytes, path: Path) -> str:
         f"{path}: {what} incomplete or damaged; dropped {len(rest)} bytes, beginning {start!r}; "
         "that part of the work is done again"
     )
-
-
-def to_plain(value: Any, where: str = "facts") -> Any:
-    """``value`` as strict JSON: NaN and the infinities become ``{"$float": "nan"}``.
-
-    Raises:
-        TypeError: something in ``value`` has no exact JSON form; the message names its place.
-    """
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str) or key == "$float":
-                raise TypeError(f"{where}: key {key!r} cannot be journaled, keys are strings other than '$float'")
-        return {key: to_plain(item, f"{where}.{key}") for key, item in value.items()}
-    raise TypeError(f"{where} is {type(value).__name__}; JSON has None, bool, int, float, str, list and dict")
-
-
-def from_plain(value: Any) -> Any:
-    """The way back from ``to_plain``."""
-    if isinstance(value, list):
-        return [from_plain(item) for item in value]
-    if isinstance(value, dict):
-        if set(value) == {"$float"}:
-            return float(value["$float"])
-        return {key: from_plain(item) for key, item in value.items()}
-    return value

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from fusionnas.errors import RunError
 from fusionnas.run.environment import describe, differences
-from fusionnas.run.files import explained, intact, sha256, write_atomic
-from fusionnas.run.folder import claimed, json_bytes, next_free, no_run, read_file, written
+from fusionnas.run.files import explained, intact, sha256, write_atomic, write_json
+from fusionnas.run.folder import claimed, damaged, next_free, no_run, read_file, written
 from fusionnas.run.journal import Journal
 from fusionnas.run.lock import Lock
 from fusionnas.run.unit import Checkpoint, Result
@@ -82,7 +82,7 @@ class Run:
             text = space.to_yaml().encode()
             environment = describe(settings)
             write_atomic(path / "space.yaml", text)
-            write_atomic(path / "environment.json", json_bytes(environment))
+            write_json(path / "environment.json", environment)
             with explained(path):
                 (path / "checkpoints").mkdir(exist_ok=True)
             # The journal comes last: a folder without one is a run that never began.
@@ -154,7 +154,7 @@ class Run:
     def known(self, name: str) -> bool:
         """Whether ``unit`` would read this unit's result instead of computing it."""
         entry = self._units.get(name)
-        return entry is not None and (not entry["tensors"] or _intact(self._tensor_file(name), entry["tensors"]))
+        return entry is not None and (not entry["tensors"] or intact(self._tensor_file(name), entry["tensors"]))
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The place where a unit saves its state under way; for work that another process does."""
@@ -170,18 +170,20 @@ class Run:
 
     def write_json(self, name: str, data: Any) -> None:
         """Write a JSON file into the folder, atomically; NaN and the infinities are written as null."""
-        self.write_bytes(name, json_bytes(data))
+        write_json(self.path / name, data)
+        self.seal(name)
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write a safetensors file into the folder, atomically."""
-        self.write_bytes(name, safetensors.torch.save(Result({}, dict(tensors)).settled(name).tensors))
+        write_atomic(self.path / name, safetensors.torch.save(Result({}, dict(tensors)).settled(name).tensors))
+        self.seal(name)
 
-    def write_bytes(self, name: str, data: bytes) -> None:
-        """Write a file into the folder, atomically, and its hash into the journal."""
-        digest = sha256(data)
-        write_atomic(self.path / name, data)
-        if written(self._journal).get(name) != digest:
-            self._journal.append({"event": "file", "name": name, "sha256": digest})
+    def seal(self, *names: str) -> None:
+        """Put the hashes of files that lie in the folder into the journal: a later change of them is noticed."""
+        for name in names:
+            digest = sha256((self.path / name).read_bytes())
+            if written(self._journal).get(name) != digest:
+                self._journal.append({"event": "file", "name": name, "sha256": digest})
 
     def read_json(self, name: str) -> Any:
         """Read what ``write_json`` wrote.
@@ -209,10 +211,10 @@ class Run:
         """
         if not any(entry.get("event") == "finished" for entry in self._journal.entries):
             return False
-        damaged = [name for name, digest in written(self._journal).items() if not intact(self.path / name, digest)]
-        for name in damaged:
+        changed = damaged(self.path, self._journal)
+        for name in changed:
             self._tell(f"{self.path / name} is missing or was changed; it is written again")
-        return not damaged
+        return not changed
 
     def close(self) -> None:
         """Let other processes open the run."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fusionnas.run.files import sha256, write_atomic
-from fusionnas.run.journal import from_plain, to_plain
+from fusionnas.run.plain import from_plain, to_plain
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
 

@@ -1,4 +1,4 @@
-"""A run like a real one, in small: units that build on each other, long ones with checkpoints. Killed by test_kill.py."""
+"""A run like a real one, in small: chained units, long ones with checkpoints. test_kill.py kills it."""
 
 from __future__ import annotations
 

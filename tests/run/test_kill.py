@@ -1,4 +1,4 @@
-"""Kill a run at any moment, damage any of its files, fill its disk: it ends as if nothing had happened, or says why not."""
+"""Kill a run at any moment, damage its files, fill its disk: it ends as if nothing had happened, or says why not."""
 
 from __future__ import annotations
 

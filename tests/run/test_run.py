@@ -12,6 +12,8 @@ import torch
 
 from fusionnas.errors import RunError
 from fusionnas.run import Result, Run, RunInterrupted, read_file
+from fusionnas.run.environment import describe, differences
+from fusionnas.run.journal import Journal
 
 
 @pytest.fixture
@@ -43,6 +45,7 @@ def test_a_unit_is_computed_once_also_in_a_later_process(run, space):
     second = run.unit("search/heads", work(calls))
     run.close()
     with Run.open(run.path, tell=told.append) as again:
+        assert again.known("search/heads") and not again.known("search/other")
         third = again.unit("search/heads", work(calls))
         assert again.settings == {"seed": 1}
     assert len(calls) == 1 and told == []
@@ -130,8 +133,10 @@ def test_files_are_checked_against_the_journal(run):
     assert len((run.path / "journal.jsonl").read_text().splitlines()) == lines
     text = (run.path / "results.json").read_text()
     (run.path / "results.json").write_text(text.replace("0.75", "0.95"))
-    with pytest.raises(RunError, match=r"results.json is missing or was changed since; `fusionnas resume .*` writes it"):
+    with pytest.raises(RunError, match=r"results.json is missing or was changed since; `fusionnas resume .*`"):
         read_file(run.path, "results.json")
+    run.seal("results.json")
+    assert b"0.95" in read_file(run.path, "results.json")
     with pytest.raises(RunError, match=r"has no report.html yet: the run has not come that far"):
         read_file(run.path, "report.html")
 
@@ -164,7 +169,7 @@ def test_runs_are_numbered(tmp_path, monkeypatch, space):
 
 
 def test_a_folder_in_use_is_refused(tmp_path, space, run):
-    with pytest.raises(RunError, match=r"holds a run; `fusionnas resume .*` goes on with it, or choose another --run-dir"):
+    with pytest.raises(RunError, match=r"holds a run; `fusionnas resume .*` goes on with it, or choose"):
         Run.create(run.path, space=space, settings={})
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("")
@@ -208,17 +213,26 @@ def test_an_unknown_format_and_a_lost_first_line_are_refused(run):
         Run.open(run.path)
 
 
-def test_another_environment_is_told(run):
+def test_another_environment_is_told():
+    now = describe({"seed": 3, "device": "cpu"})
+    then = {**now, "processor": "Z80", "versions": {**now["versions"], "torch": "2.6.0"}}
+    assert differences(then, now) == [
+        f"processor: Z80 then, {now['processor']} now",
+        f"torch: 2.6.0 then, {now['versions']['torch']} now",
+    ]
+    assert differences(now, now) == []
+
+
+def test_a_run_that_moved_to_another_machine_says_so(run):
     run.close()
+    journal = Journal(run.path / "journal.jsonl")
+    entry = {key: value for key, value in journal.entries[0].items() if key not in ("seq", "at")}
+    entry["environment"]["processor"] = "Z80"
+    (run.path / "journal.jsonl").unlink()
+    Journal(run.path / "journal.jsonl").append(entry)
     told = []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(threads + 1)
-    try:
-        Run.open(run.path, tell=told.append).close()
-    finally:
-        torch.set_num_threads(threads)
-    (text,) = told
-    assert f"threads: {threads} then, {threads + 1} now" in text and "numbers may differ in the last digits" in text
+    Run.open(run.path, tell=told.append).close()
+    assert "began elsewhere, numbers may differ in the last digits: processor: Z80 then" in told[0]
 
 
 def test_a_torn_journal_is_told_and_leftovers_go(run):
