@@ -51,7 +51,9 @@ class Source(Protocol):
     ``path`` is the user's ``--data-path`` or None. ``seed`` feeds generated sets only.
     """
 
-    def __call__(self, space: SearchSpace, *, path: Path | None) -> Cohort: ...
+    def __call__(self, space: SearchSpace, *, path: Path | None) -> Cohort:
+        """Load the data set."""
+        ...
 
 
 datasets: Registry[Source] = Registry("data set", "fusionnas.data.sources")
@@ -81,12 +83,14 @@ class Part:
 
     def rows(self, index: Tensor) -> Part:
         """The samples ``index``."""
-        return Part({name: f.rows(index) for name, f in self.inputs.items()}, self.target[index], self.ids[index.numpy()])
+        return Part(
+            {name: f.rows(index) for name, f in self.inputs.items()}, self.target[index], self.ids[index.numpy()]
+        )
 
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Part]:
         """Batches of ``size`` (the last may be smaller); shuffled if a generator is given."""
         order = torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
-        for index in order.split(size):
+        for index in torch.split(order, size):
             yield self.rows(index)
 
     @staticmethod

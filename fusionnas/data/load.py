@@ -24,8 +24,9 @@ FRACTIONS = {"alpha": 0.1, "select": 0.2, "test": 0.2}
 _TEST_SEED = 0
 
 
-def load_dataset(space: SearchSpace, *, data: str | Path | None = None, data_path: Path | None = None,
-                 seed: int = 0) -> Dataset:
+def load_dataset(
+    space: SearchSpace, *, data: str | Path | None = None, data_path: Path | None = None, seed: int = 0
+) -> Dataset:
     """Load, split, preprocess.
 
     Args:
@@ -40,16 +41,24 @@ def load_dataset(space: SearchSpace, *, data: str | Path | None = None, data_pat
     """
     cohort = load_cohort(space, data, data_path)
     parts, notes = _parts(cohort, seed)
-    train = parts["train"]
-    preprocessing = Preprocessing.fit(train, space)
-    search = SearchData(*(preprocessing.part(parts[name]) for name in ("train", "alpha", "select")), preprocessing.signature)
+    preprocessing = Preprocessing.fit(parts["train"], space)
+    train, alpha, select = (preprocessing.part(parts[name]) for name in ("train", "alpha", "select"))
+    search = SearchData(train, alpha, select, preprocessing.signature)
     test = parts["test"]
     sealed = SealedTest(lambda: preprocessing.part(test), len(test))
-    counts = {name: {c: int((part.target == i).sum()) for i, c in enumerate(part.classes)} for name, part in parts.items()}
     description = {
-        **cohort.description, "counts": counts, "hash": {name: part.digest() for name, part in parts.items()},
-        "notes": [*cohort.description.get("notes", []), *notes, *preprocessing.notes]}
+        **cohort.description,
+        "counts": {name: _count(part) for name, part in parts.items()},
+        "hash": {name: part.digest() for name, part in parts.items()},
+        "notes": [*cohort.description.get("notes", []), *notes, *preprocessing.notes],
+    }
     return Dataset(search, sealed, preprocessing, description, cohort.facts)
+
+
+def _count(records: Records) -> dict[str, int]:
+    """Samples per label."""
+    assert records.target is not None
+    return dict(zip(records.classes, np.bincount(records.target, minlength=len(records.classes)).tolist(), strict=True))
 
 
 def load_records(space: SearchSpace, data: str | Path | None = None, data_path: Path | None = None) -> Records:
@@ -72,7 +81,9 @@ def load_part(preprocessing: Preprocessing, records: Records) -> Part:
     return preprocessing.part(records)
 
 
-def load_cohort(space: SearchSpace, data: str | Path | None, data_path: Path | None, *, labelled: bool = True) -> Cohort:
+def load_cohort(
+    space: SearchSpace, data: str | Path | None, data_path: Path | None, *, labelled: bool = True
+) -> Cohort:
     """Raw records of a registered data set, or of the user's files."""
     from fusionnas.data.files import load_files, named_layout
     from fusionnas.space.schema import Files
@@ -82,8 +93,13 @@ def load_cohort(space: SearchSpace, data: str | Path | None, data_path: Path | N
     elif data is not None:
         place = Path(data)
         if not place.exists():
-            raise DataError(f"the data '{data}' cannot be found", [
-                f"--data {data}: neither a registered data set nor a file or folder.{did_you_mean(str(data), datasets)}"])
+            raise DataError(
+                f"the data '{data}' cannot be found",
+                [
+                    f"--data {data}: neither a registered data set nor a file or folder."
+                    f"{did_you_mean(str(data), datasets)}"
+                ],
+            )
         cohort = load_files(named_layout(place, space.file), space, Path(), labelled=labelled)
     elif isinstance(space.file.data, Files):
         files = space.file.data if data_path is None else named_layout(data_path, space.file)
@@ -93,20 +109,27 @@ def load_cohort(space: SearchSpace, data: str | Path | None, data_path: Path | N
     else:
         return load_cohort(space, space.folder / space.file.data, data_path, labelled=labelled)
     if labelled and cohort.development.target is None:
-        raise DataError("the data have no labels", [f"{cohort.description.get('source')}: training needs the outcome of every sample"])
+        raise DataError(
+            "the data have no labels",
+            [f"{cohort.description.get('source')}: training needs the outcome of every sample"],
+        )
     return cohort
 
 
 def _parts(cohort: Cohort, seed: int) -> tuple[dict[str, Records], list[str]]:
     """train, alpha, select, test, and notes on how they came about."""
-    development, test, notes = cohort.development, cohort.test, []
+    development, test = cohort.development, cohort.test
+    notes: list[str] = []
     fixed = {name: np.asarray(index, dtype=np.int64) for name, index in cohort.parts.items()}
     if test is None:
         pool = _pool(development, fixed)
         kept, test, notes = _split_off_test(development.take(pool))
         fixed["train"] = pool[kept]
     elif test.target is None:
-        raise DataError("the test part has no labels", ["give the outcome of every test sample, or no test part: then one is split off"])
+        raise DataError(
+            "the test part has no labels",
+            ["give the outcome of every test sample, or no test part: then one is split off"],
+        )
     index, more = _fill(development, fixed, np.random.default_rng([seed, 1]))
     parts = {name: development.take(index[name]) for name in ("train", "alpha", "select")} | {"test": test}
     _check_groups(parts)
@@ -119,8 +142,13 @@ def _parts(cohort: Cohort, seed: int) -> tuple[dict[str, Records], list[str]]:
 def _split_off_test(records: Records) -> tuple[Ints, Records, list[str]]:
     """Indices that stay, the test part, and notes."""
     assert records.target is not None
-    index, notes = split(records.target, {"train": 1 - FRACTIONS["test"], "test": FRACTIONS["test"]},
-                         np.random.default_rng(_TEST_SEED), groups=records.groups, classes=records.classes)
+    index, notes = split(
+        records.target,
+        {"train": 1 - FRACTIONS["test"], "test": FRACTIONS["test"]},
+        np.random.default_rng(_TEST_SEED),
+        groups=records.groups,
+        classes=records.classes,
+    )
     return index["train"], records.take(index["test"]), notes
 
 

@@ -52,14 +52,19 @@ class Preprocessing:
         modalities = space.file.modalities
         names = {name: modality.source or name for name, modality in modalities.items()}
         chosen = {name: (view_of(modality, name), modality) for name, modality in modalities.items()}
-        problems = [problem for name, (view, modality) in chosen.items()
-                    if (problem := _misfit(records, name, names[name], view, modality))]
+        problems = [
+            problem
+            for name, (view, modality) in chosen.items()
+            if (problem := _misfit(records, name, names[name], view, modality))
+        ]
         problems += _class_problems(records, space.file.task.kind)
         if problems:
             raise DataError(f"the data do not fit the space '{space.file.name}'", problems)
         columns = {name: modality.columns for name, modality in modalities.items()}
-        views = {name: VIEWS[view].fit(select(records.modalities[names[name]], columns[name]), modality)
-                 for name, (view, modality) in chosen.items()}
+        views = {
+            name: VIEWS[view].fit(select(records.modalities[names[name]], columns[name]), modality)
+            for name, (view, modality) in chosen.items()
+        }
         outputs = 1 if space.file.task.kind == "binary" else len(records.classes)
         return cls(views, names, columns, records.classes, outputs)
 
@@ -70,8 +75,10 @@ class Preprocessing:
 
     @property
     def notes(self) -> list[str]:
-        """Warnings for the reader of the results, each with its modality."""
-        return [f"{name}: {note}" for name, view in self.views.items() for note in view.notes()]
+        """Warnings for the reader of the results, each with its input; views of one input say it once."""
+        return list(
+            dict.fromkeys(f"{self.sources[name]}: {note}" for name, view in self.views.items() for note in view.notes())
+        )
 
     def transform(self, records: Records) -> dict[str, Feature]:
         """N records -> per modality (N, T, R) floats, or (N, T) ids.
@@ -79,10 +86,12 @@ class Preprocessing:
         Raises:
             DataError: the records lack an input, or it has another kind or shape than in training.
         """
-        problems = [f"{name}: no input '{source}' of kind {self.views[name].raw.__name__.lower()} in the data; it has "
-                    f"{', '.join(f'{n} ({type(r).__name__.lower()})' for n, r in records.modalities.items())}"
-                    for name, source in self.sources.items()
-                    if not isinstance(records.modalities.get(source), self.views[name].raw)]
+        problems = [
+            f"{name}: no input '{source}' of kind {self.views[name].raw.__name__.lower()} in the data; it has "
+            f"{', '.join(f'{n} ({type(r).__name__.lower()})' for n, r in records.modalities.items())}"
+            for name, source in self.sources.items()
+            if not isinstance(records.modalities.get(source), self.views[name].raw)
+        ]
         if problems:
             raise DataError("the data do not fit the trained network", problems)
         features = {}
@@ -90,8 +99,9 @@ class Preprocessing:
             try:
                 features[name] = view.transform(select(records.modalities[self.sources[name]], self.columns[name]))
             except DataError as error:
-                raise DataError("the data do not fit the trained network",
-                                [f"{name}: {problem}" for problem in error.problems]) from error
+                raise DataError(
+                    "the data do not fit the trained network", [f"{name}: {problem}" for problem in error.problems]
+                ) from error
         return features
 
     def labels(self, records: Records) -> Ints:
@@ -102,12 +112,16 @@ class Preprocessing:
         """
         if records.target is None:
             return np.full(len(records), -1, dtype=np.int64)
-        place = np.array([self.classes.index(name) if name in self.classes else -1 for name in records.classes], dtype=np.int64)
+        place = np.array(
+            [self.classes.index(name) if name in self.classes else -1 for name in records.classes], dtype=np.int64
+        )
         labels = place[records.target]
         if (labels < 0).any():
             new = sorted({records.classes[i] for i in records.target[labels < 0]})
-            raise DataError("the data have labels that were not in training", [
-                f"label {name!r}: known labels are {', '.join(self.classes)}" for name in new])
+            raise DataError(
+                "the data have labels that were not in training",
+                [f"label {name!r}: known labels are {', '.join(self.classes)}" for name in new],
+            )
         return labels
 
     def part(self, records: Records) -> Part:
@@ -119,18 +133,26 @@ class Preprocessing:
     def to_json(self) -> dict[str, Any]:
         """Plain data; ``from_json`` gives back an equal object, floats to the last bit."""
         modalities = {
-            name: {"source": self.sources[name], "columns": self.columns[name], **view.to_json()} for name, view in self.views.items()}
+            name: {"source": self.sources[name], "columns": self.columns[name], **view.to_json()}
+            for name, view in self.views.items()
+        }
         return {"schema": 1, "modalities": modalities, "classes": list(self.classes), "outputs": self.outputs}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Preprocessing:
         """Read what ``to_json`` wrote, also after a trip through a JSON file."""
         modalities = data["modalities"]
-        fitted = {name: VIEWS[entry["view"]].from_json({k: v for k, v in entry.items() if k not in ("source", "columns")})
-                  for name, entry in modalities.items()}
-        return cls(fitted, {name: entry["source"] for name, entry in modalities.items()},
-                   {name: None if entry["columns"] is None else tuple(entry["columns"]) for name, entry in modalities.items()},
-                   tuple(data["classes"]), int(data["outputs"]))
+        fitted = {
+            name: VIEWS[entry["view"]].from_json({k: v for k, v in entry.items() if k not in ("source", "columns")})
+            for name, entry in modalities.items()
+        }
+        return cls(
+            fitted,
+            {name: entry["source"] for name, entry in modalities.items()},
+            {name: None if entry["columns"] is None else tuple(entry["columns"]) for name, entry in modalities.items()},
+            tuple(data["classes"]),
+            int(data["outputs"]),
+        )
 
 
 def view_of(modality: Modality, name: str) -> str:
@@ -147,8 +169,13 @@ def view_of(modality: Modality, name: str) -> str:
         facts = encoders[modality.encoder[0]].facts
         view = facts.view.get(modality.kind, KINDS[modality.kind][0])
     if view not in KINDS[modality.kind]:
-        raise DataError("a modality cannot be read as the space asks", [
-            f"modalities.{name}.view: '{view}' is no view of kind {modality.kind}; it has {', '.join(KINDS[modality.kind])}"])
+        raise DataError(
+            "a modality cannot be read as the space asks",
+            [
+                f"modalities.{name}.view: '{view}' is no view of kind {modality.kind}; it has "
+                f"{', '.join(KINDS[modality.kind])}"
+            ],
+        )
     return view
 
 
@@ -158,14 +185,25 @@ def select(raw: Raw, columns: tuple[str, ...] | None) -> Raw:
         return raw
     if isinstance(raw, Table):
         numbers = [name for name in columns if name in raw.names]
-        return replace(raw, names=tuple(numbers), values=raw.values[:, [raw.names.index(n) for n in numbers]],
-                       words={name: raw.words[name] for name in columns if name in raw.words})
+        return replace(
+            raw,
+            names=tuple(numbers),
+            values=raw.values[:, [raw.names.index(n) for n in numbers]],
+            words={name: raw.words[name] for name in columns if name in raw.words},
+        )
     if isinstance(raw, Series):
         place = np.array([columns.index(name) if name in columns else -1 for name in raw.variables], dtype=np.int64)
         mine = np.flatnonzero(place[raw.variable] >= 0)
         about = {"horizon": raw.horizon, "ranges": raw.ranges, "log": raw.log}
-        return Series.from_events(raw.sample[mine], raw.times[mine], place[raw.variable[mine]], raw.values[mine],
-                                  size=len(raw), variables=columns, **about)
+        return Series.from_events(
+            raw.sample[mine],
+            raw.times[mine],
+            place[raw.variable[mine]],
+            raw.values[mine],
+            size=len(raw),
+            variables=columns,
+            **about,
+        )
     return raw
 
 
@@ -176,11 +214,17 @@ def _misfit(records: Records, name: str, source: str, view: str, modality: Modal
     if raw is None:
         return f"{where}: the data have no input '{source}'.{did_you_mean(source, records.modalities)}"
     if not isinstance(raw, VIEWS[view].raw):
-        return f"{where}.kind: the input '{source}' is a {type(raw).__name__.lower()}, which cannot be read as {modality.kind}"
+        found = type(raw).__name__.lower()
+        return f"{where}.kind: the input '{source}' is a {found}, which cannot be read as {modality.kind}"
     known = (*raw.names, *raw.words) if isinstance(raw, Table) else raw.variables if isinstance(raw, Series) else None
     if known is None:
         return ""
-    asked = {"columns": modality.columns or (), "categorical": modality.categorical, "ranges": tuple(modality.ranges), "log": modality.log}
+    asked = {
+        "columns": modality.columns or (),
+        "categorical": modality.categorical,
+        "ranges": tuple(modality.ranges),
+        "log": modality.log,
+    }
     for option, entries in asked.items():
         for entry in entries:
             if entry not in known:
@@ -190,6 +234,8 @@ def _misfit(records: Records, name: str, source: str, view: str, modality: Modal
 
 def _class_problems(records: Records, kind: str) -> list[str]:
     if kind == "binary" and len(records.classes) != 2:
-        return [f"task.kind: binary needs two labels, the data have {len(records.classes)}: "
-                f"{', '.join(records.classes[:10])}; use kind: multiclass or another target"]
+        return [
+            f"task.kind: binary needs two labels, the data have {len(records.classes)}: "
+            f"{', '.join(records.classes[:10])}; use kind: multiclass or another target"
+        ]
     return []

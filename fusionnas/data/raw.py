@@ -63,7 +63,9 @@ class Table:
     @property
     def present(self) -> Bools:
         """(N,) whether a sample has any value at all."""
-        found = ~np.isnan(self.values).all(1) if self.names else np.zeros(len(self), bool)
+        found: Bools = np.zeros(len(self), dtype=np.bool_)
+        if self.names:
+            found = found | ~np.isnan(self.values).all(1)
         for column in self.words.values():
             found = found | (column != "")
         return found
@@ -113,8 +115,9 @@ class Series:
         return cls(about.pop("variables"), offsets, times[order], variable[order], values[order], **about)
 
     @classmethod
-    def from_dense(cls, values: NDArray[Any], times: NDArray[Any] | None = None, *,
-                   variables: Sequence[str] | None = None) -> Series:
+    def from_dense(
+        cls, values: NDArray[Any], times: NDArray[Any] | None = None, *, variables: Sequence[str] | None = None
+    ) -> Series:
         """Regular or padded arrays.
 
         Args:
@@ -127,9 +130,15 @@ class Series:
         seen = ~np.isnan(values) & ~np.isnan(grid)[:, :, None]
         sample, step, variable = np.nonzero(seen)
         names = tuple(variables) if variables is not None else tuple(str(i) for i in range(width))
-        return cls.from_events(sample, grid[sample, step].astype(np.float64), variable,
-                               values[sample, step, variable].astype(np.float64), size=size, variables=names,
-                               horizon=float(steps) if times is None else None)
+        return cls.from_events(
+            sample,
+            grid[sample, step].astype(np.float64),
+            variable,
+            values[sample, step, variable].astype(np.float64),
+            size=size,
+            variables=names,
+            horizon=float(steps) if times is None else None,
+        )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -147,8 +156,16 @@ class Series:
     def take(self, index: Ints) -> Series:
         """The samples ``index``."""
         offsets, rows = _ragged_take(self.offsets, index)
-        return Series(self.variables, offsets, self.times[rows], self.variable[rows], self.values[rows],
-                      self.horizon, self.ranges, self.log)
+        return Series(
+            self.variables,
+            offsets,
+            self.times[rows],
+            self.variable[rows],
+            self.values[rows],
+            self.horizon,
+            self.ranges,
+            self.log,
+        )
 
 
 @dataclass(frozen=True)
@@ -207,7 +224,7 @@ class Grid:
     @property
     def present(self) -> Bools:
         """(N,) whether a sample has any value at all."""
-        return ~np.isnan(self.values).reshape(len(self), -1).all(1)
+        return np.asarray(~np.isnan(self.values).reshape(len(self), -1).all(1))
 
     def take(self, index: Ints) -> Grid:
         """The samples ``index``."""

@@ -45,9 +45,12 @@ class Records:
         """The samples ``index``, in that order."""
         index = np.asarray(index, dtype=np.int64)
         return replace(
-            self, modalities={name: raw.take(index) for name, raw in self.modalities.items()}, ids=self.ids[index],
+            self,
+            modalities={name: raw.take(index) for name, raw in self.modalities.items()},
+            ids=self.ids[index],
             target=None if self.target is None else self.target[index],
-            groups=None if self.groups is None else self.groups[index])
+            groups=None if self.groups is None else self.groups[index],
+        )
 
     def digest(self) -> str:
         """Hash of everything in the records: equal digests, equal data."""

@@ -13,8 +13,14 @@ from fusionnas.data.raw import Floats, Ints
 from fusionnas.errors import DataError
 
 
-def split(target: Ints, fractions: Mapping[str, float], rng: Generator, *, groups: NDArray[Any] | None = None,
-          classes: tuple[str, ...] = ()) -> tuple[dict[str, Ints], list[str]]:
+def split(
+    target: Ints,
+    fractions: Mapping[str, float],
+    rng: Generator,
+    *,
+    groups: NDArray[Any] | None = None,
+    classes: tuple[str, ...] = (),
+) -> tuple[dict[str, Ints], list[str]]:
     """Cut N samples into parts.
 
     Each label is shared out in proportion (largest remainders), every part getting at least one sample of it. A
@@ -43,8 +49,11 @@ def split(target: Ints, fractions: Mapping[str, float], rng: Generator, *, group
     what = "samples" if groups is None else "groups"
     names = [classes[i] if i < len(classes) else str(i) for i in np.unique(target)]
     _enough(table, len(shares), what, names)
-    notes = [f"label '{name}' has {n} {what}, fewer than the {len(shares)} parts: all in {next(iter(fractions))}"
-             for name, n in zip(names, (table > 0).sum(0), strict=True) if n < len(shares)]
+    notes = [
+        f"label '{name}' has {n} {what}, fewer than the {len(shares)} parts: all in {next(iter(fractions))}"
+        for name, n in zip(names, (table > 0).sum(0), strict=True)
+        if n < len(shares)
+    ]
     part = _deal(table, shares, rng) if (table.sum(1) > 1).any() else _cut(table.argmax(1), shares, rng)
     place = part[group]
     parts = {name: np.flatnonzero(place == i).astype(np.int64) for i, name in enumerate(fractions)}
@@ -63,7 +72,10 @@ def check_parts(parts: Mapping[str, Ints], target: Ints, classes: tuple[str, ...
         found = np.unique(target[index])
         if len(found) < 2:
             only = "no sample" if not len(found) else f"only label '{classes[found[0]] if classes else found[0]}'"
-            problems.append(f"part '{name}' ({len(index)} samples) has {only}: give more data, or parts of your own with both labels")
+            problems.append(
+                f"part '{name}' ({len(index)} samples) has {only}: give more data, or parts of your own "
+                "with two labels each"
+            )
     if problems:
         raise DataError("a part of the data cannot be used", problems)
 
@@ -74,8 +86,13 @@ def _enough(table: Ints, parts: int, what: str, names: list[str]) -> None:
     if (spread >= parts).sum() >= 2:
         return
     counts = ", ".join(f"'{name}' {n}" for name, n in zip(names, spread, strict=True)) or "none"
-    raise DataError("the data cannot be split", [
-        f"{parts} disjoint parts with two labels each need at least {parts} {what} of two labels; {what} by label: {counts}"])
+    raise DataError(
+        "the data cannot be split",
+        [
+            f"{parts} disjoint parts with two labels each need at least {parts} {what} of two labels; {what} by "
+            f"label: {counts}"
+        ],
+    )
 
 
 def _cut(label: Ints, shares: Floats, rng: Generator) -> Ints:
@@ -93,8 +110,8 @@ def _sizes(total: int, shares: Floats) -> Ints:
     spare = total - len(shares)
     exact = np.maximum(shares * total - 1, 0)
     exact = exact * spare / max(exact.sum(), 1e-12)
-    sizes = np.floor(exact).astype(np.int64)
-    for i in np.argsort(-(exact - sizes), kind="stable")[:spare - sizes.sum()]:
+    sizes: Ints = np.floor(exact).astype(np.int64)
+    for i in np.argsort(-(exact - sizes), kind="stable")[: spare - sizes.sum()]:
         sizes[i] += 1
     return sizes + 1
 
@@ -102,8 +119,8 @@ def _sizes(total: int, shares: Floats) -> Ints:
 def _deal(table: Ints, shares: Floats, rng: Generator) -> Ints:
     """Whole groups, large ones first, each where it brings the shares of its labels closest to what is wanted.
 
-    "Closest" is the sum over parts and labels of (wanted - given)^2 / share. A label that must still reach as many parts as it has
-    groups left goes to one of those parts.
+    "Closest" is the sum over parts and labels of (wanted - given)^2 / share. A label that must still reach as many
+    parts as it has groups left goes to one of those parts.
     """
     spread, total = (table > 0).sum(0), np.maximum(table.sum(0), 1)
     common = spread >= len(shares)

@@ -22,8 +22,11 @@ _CHUNK = 16 << 20  # bytes of lines handled at once: long tables would not fit i
 def read_text(path: Path) -> str:
     """The text of a file, also gzip; DataError if it is not there or cannot be read."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(
-                encoding="utf-8-sig") as handle:
+        with (
+            gzip.open(path, "rt", encoding="utf-8-sig")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8-sig") as handle
+        ):
             return handle.read()
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read", [f"{path}: {type(error).__name__}: {error}"]) from error
@@ -41,7 +44,9 @@ def chunks(path: Path) -> Iterator[tuple[int, dict[str, list[str]]]]:
     header, _, body = text.partition("\n")
     names = next(csv.reader([header]), [])
     if not names or len(set(names)) < len(names):
-        raise DataError(f"{path} is not a table", [f"{path}:1: expected a header with distinct column names, given {header!r}"])
+        raise DataError(
+            f"{path} is not a table", [f"{path}:1: expected a header with distinct column names, given {header!r}"]
+        )
     row = 2
     if '"' in body:  # quoted fields may hold commas and line ends: only the csv module reads those
         yield row, _columns(names, list(csv.reader(io.StringIO(body))), path, row)
@@ -52,7 +57,7 @@ def chunks(path: Path) -> Iterator[tuple[int, dict[str, list[str]]]]:
             block[-1] += "\n"
         if set(map(methodcaller("count", ","), block)) == {len(names) - 1} and "\n" not in block:
             flat = "".join(block).replace("\n", ",").split(",")[:-1]
-            yield row, {name: flat[i::len(names)] for i, name in enumerate(names)}
+            yield row, {name: flat[i :: len(names)] for i, name in enumerate(names)}
         else:
             yield row, _columns(names, list(csv.reader(block)), path, row)
         row += len(block)
@@ -76,12 +81,17 @@ def numbers(column: Sequence[str], path: Path, name: str, *, first_row: int = 2)
         DataError: something that is not a number, or infinite, with its row.
     """
     values = to_floats(column)
-    bad = [(i, column[i]) for i in np.flatnonzero(np.isinf(values))]
+    bad = [(i, column[i]) for i in np.flatnonzero(np.isinf(values)).tolist()]
     if bad:
-        raise DataError(f"{path} has values that are not finite numbers", [
-            f"{path}:{first_row + i} column '{name}': {text!r} is not a finite number; "
-            "leave the field empty if it is missing" for i, text in bad[:10]] + (
-            [f"and {len(bad) - 10} more"] if len(bad) > 10 else []))
+        raise DataError(
+            f"{path} has values that are not finite numbers",
+            [
+                f"{path}:{first_row + i} column '{name}': {text!r} is not a finite number; "
+                "leave the field empty if it is missing"
+                for i, text in bad[:10]
+            ]
+            + ([f"and {len(bad) - 10} more"] if len(bad) > 10 else []),
+        )
     return values
 
 
@@ -95,8 +105,10 @@ def to_floats(column: Sequence[str]) -> Floats:
 
 def is_numeric(column: Sequence[str]) -> bool:
     """Whether every string is a number or says that it is missing."""
-    return all(not math.isinf(_number(text)) or text.strip().lower().lstrip("+-") in ("inf", "infinity")
-               for text in set(column))
+    return all(
+        not math.isinf(_number(text)) or text.strip().lower().lstrip("+-") in ("inf", "infinity")
+        for text in set(column)
+    )
 
 
 def is_missing(text: str) -> bool:
@@ -115,8 +127,11 @@ def _number(text: str) -> float:
 
 
 def _columns(names: Sequence[str], rows: list[list[str]], path: Path, first_row: int) -> dict[str, list[str]]:
-    problems = [f"{path}:{first_row + i}: {len(row)} fields, expected {len(names)} ({', '.join(names)})"
-                for i, row in enumerate(rows) if row and len(row) != len(names)]
+    problems = [
+        f"{path}:{first_row + i}: {len(row)} fields, expected {len(names)} ({', '.join(names)})"
+        for i, row in enumerate(rows)
+        if row and len(row) != len(names)
+    ]
     if problems:
         more = [f"and {len(problems) - 10} more"] if len(problems) > 10 else []
         raise DataError(f"{path} has rows with too many or too few fields", problems[:10] + more)

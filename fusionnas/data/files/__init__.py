@@ -1,7 +1,7 @@
 """The user's own files as a data set; layouts in ``docs/data.md``. One reader per format, one file per family.
 
-A reader is ``read(path, space_file, problems) -> Loaded | None``: it appends what is wrong to ``problems`` and goes on, so that all of it
-is told at once.
+A reader is ``read(path, request, problems) -> Loaded | None``: it appends what is wrong to ``problems`` and goes
+on, so that all of it is told at once.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from fusionnas.data.base import Cohort
 from fusionnas.data.files.arrays import read_npy, read_npz
 from fusionnas.data.files.columns import read_csv, read_parquet
 from fusionnas.data.files.events import read_events
+from fusionnas.data.files.joining import join
 from fusionnas.data.files.layout import named_layout
 from fusionnas.data.files.loaded import Loaded, check, check_across, class_names, to_records
 from fusionnas.data.records import Records
-from fusionnas.data.files.joining import join
 from fusionnas.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from fusionnas.space.schema import Files
 
 READERS: dict[str, Callable[[Path, Request, list[str]], Loaded | None]] = {
-    "npz": read_npz, "npy": read_npy, "csv": read_csv, "parquet": read_parquet, "events": read_events}
+    "npz": read_npz,
+    "npy": read_npy,
+    "csv": read_csv,
+    "parquet": read_parquet,
+    "events": read_events,
+}
 
 __all__ = ["READERS", "load_files", "named_layout"]
 
@@ -73,7 +78,11 @@ def _cohort(files: Files, parts: dict[str, Loaded]) -> Cohort:
     ends = np.cumsum([0, *(len(part) for part in records.values())])
     fixed = {name: np.arange(ends[i], ends[i + 1]) for i, name in enumerate(records)} if len(records) > 1 else {}
     notes = [note for part in parts.values() for note in part.notes] + _unseen(records["train"], classes)
-    description = {"source": files.format, "files": {name: part.path.name for name, part in parts.items()}, "notes": notes}
+    description = {
+        "source": files.format,
+        "files": {name: part.path.name for name, part in parts.items()},
+        "notes": notes,
+    }
     return Cohort(join(list(records.values())), test, fixed, description, {})
 
 

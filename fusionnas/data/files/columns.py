@@ -36,7 +36,9 @@ def read_parquet(path: Path, request: Request, problems: list[str]) -> Loaded | 
     try:
         import pyarrow.parquet as parquet
     except ImportError as error:
-        raise MissingExtraError(f"{path}: reading parquet needs pyarrow", ["pip install 'fusionnas[parquet]'"]) from error
+        raise MissingExtraError(
+            f"{path}: reading parquet needs pyarrow", ["pip install 'fusionnas[parquet]'"]
+        ) from error
     try:
         table = parquet.read_table(path)
     except (OSError, ValueError) as error:  # pyarrow's own errors derive from these
@@ -54,36 +56,57 @@ def read_parquet(path: Path, request: Request, problems: list[str]) -> Loaded | 
 def assemble(path: Path, table: Texts, request: Request, problems: list[str]) -> Loaded | None:
     """Columns of texts as inputs, labels, groups and names."""
     before = len(problems)
-    modalities = {name: raw for name, wanted in request.inputs.items()
-                  if (raw := _to_raw(path, table, name, wanted, problems)) is not None}
+    modalities = {
+        name: raw
+        for name, wanted in request.inputs.items()
+        if (raw := _to_raw(path, table, name, wanted, problems)) is not None
+    }
     beside: dict[str, list[str] | None] = {}
-    for role, column, needed in (("target", request.target, request.labelled), ("group", request.group, request.labelled),
-                                 ("id", request.id, True)):
+    for role, column, needed in (
+        ("target", request.target, request.labelled),
+        ("group", request.group, request.labelled),
+        ("id", request.id, True),
+    ):
         beside[role] = table.get(column) if column else None
         if column and needed and column not in table:
             problems.append(f"{path}: no {role} column '{column}'.{did_you_mean(column, table)}")
     if request.labelled and beside["target"] is not None:
         problems.extend(_unlabelled(path, request.target, beside["target"]))
-    return Loaded(path, modalities, beside["target"], beside["id"], beside["group"]) if len(problems) == before else None
+    return (
+        Loaded(path, modalities, beside["target"], beside["id"], beside["group"]) if len(problems) == before else None
+    )
 
 
 def _unlabelled(path: Path, name: str, column: list[str]) -> list[str]:
     rows = [i for i, text in enumerate(column) if is_missing(text) or text.strip().lower() in ("inf", "-inf")]
-    return [f"{path}:{rows[0] + 2} column '{name}': {column[rows[0]]!r} is no label ({len(rows)} such rows); leave out samples "
-            "without a label"] if rows else []
+    return (
+        [
+            f"{path}:{rows[0] + 2} column '{name}': {column[rows[0]]!r} is no label ({len(rows)} such rows); "
+            "leave out samples without a label"
+        ]
+        if rows
+        else []
+    )
 
 
 def _to_raw(path: Path, table: Texts, name: str, wanted: Input, problems: list[str]) -> Raw | None:
     if wanted.kind in ("timeseries", "image", "audio"):
-        problems.append(f"modalities.{name}.kind: {wanted.kind} cannot be read from a table with one row per sample; "
-                        f"use format npz{' or events' if wanted.kind == 'timeseries' else ''}")
+        problems.append(
+            f"modalities.{name}.kind: {wanted.kind} cannot be read from a table with one row per sample; "
+            f"use format npz{' or events' if wanted.kind == 'timeseries' else ''}"
+        )
         return None
     if not wanted.columns:
-        problems.append(f"modalities.{name}.columns: a table needs to know which of its columns are '{name}': {', '.join(table)}")
+        problems.append(
+            f"modalities.{name}.columns: a table needs to know which of its columns are '{name}': {', '.join(table)}"
+        )
         return None
     missing = [column for column in wanted.columns if column not in table]
     if missing:
-        problems.extend(f"{path}: no column '{column}' (modalities.{name}.columns).{did_you_mean(column, table)}" for column in missing)
+        problems.extend(
+            f"{path}: no column '{column}' (modalities.{name}.columns).{did_you_mean(column, table)}"
+            for column in missing
+        )
         return None
     columns = {column: table[column] for column in wanted.columns}
     rows = list(zip(*columns.values(), strict=True))

@@ -1,7 +1,8 @@
 """Format ``events``: a folder with long tables.
 
 ``events.csv[.gz]`` with columns id, time, variable, value (times from the start of the sample, >= 0);
-``static.csv`` with one row per id (kinds tabular, vector, text, codes); ``labels.csv`` with the target, and a group column if wanted.
+``static.csv`` with one row per id (kinds tabular, vector, text, codes); ``labels.csv`` with the target, and a group
+column if wanted.
 The column of the names is ``id``, or what the space says.
 """
 
@@ -27,7 +28,9 @@ _LIMIT = 10
 
 def read_events(path: Path, request: Request, problems: list[str]) -> Loaded | None:
     """One folder."""
-    tables = {name: table for name in ("events", "static", "labels") if (table := _table(path, name, problems)) is not None}
+    tables = {
+        name: table for name in ("events", "static", "labels") if (table := _table(path, name, problems)) is not None
+    }
     key = request.id or "id"
     ids = _sample_ids(path, tables, key, problems)
     if ids is None or "events" not in tables:
@@ -36,9 +39,12 @@ def read_events(path: Path, request: Request, problems: list[str]) -> Loaded | N
     reader.check(problems)
     if problems:
         return None
-    modalities = {name: raw for name, wanted in request.inputs.items()
-                  if wanted.kind == "timeseries" or (wanted.kind == "codes" and _from_events(wanted, tables))
-                  if (raw := reader.read(name, wanted, problems)) is not None}
+    modalities = {
+        name: raw
+        for name, wanted in request.inputs.items()
+        if wanted.kind == "timeseries" or (wanted.kind == "codes" and _from_events(wanted, tables))
+        if (raw := reader.read(name, wanted, problems)) is not None
+    }
     rest = replace(request, inputs={n: w for n, w in request.inputs.items() if n not in modalities}, id=key)
     rows = _one_row_each(ids, tables, key)
     loaded = assemble(path, rows, _explicit(rest, rows), problems)
@@ -68,7 +74,9 @@ def _sample_ids(path: Path, tables: dict[str, Texts], key: str, problems: list[s
         if key not in table:
             problems.append(f"{path / name}.csv: no column '{key}'.{did_you_mean(key, table)}")
         elif name != "events" and (twice := [i for i, n in Counter(table[key]).items() if n > 1]):
-            problems.append(f"{path / name}.csv column '{key}': {twice[0]!r} appears more than once ({len(twice)} such ids)")
+            problems.append(
+                f"{path / name}.csv column '{key}': {twice[0]!r} appears more than once ({len(twice)} such ids)"
+            )
     if len(problems) > before or not tables:
         return None
     first = next(name for name in ("labels", "static", "events") if name in tables)
@@ -94,10 +102,14 @@ def _one_row_each(ids: Sequence[str], tables: dict[str, Texts], key: str) -> dic
 
 def _explicit(request: Request, rows: Texts) -> Request:
     """A table without ``columns`` takes all columns that have no other use."""
-    used = {request.target, request.group, request.id} | {c for wanted in request.inputs.values() for c in wanted.columns or ()}
+    used = {request.target, request.group, request.id} | {
+        c for wanted in request.inputs.values() for c in wanted.columns or ()
+    }
     free = tuple(name for name in rows if name not in used)
-    inputs = {name: replace(wanted, columns=free) if wanted.columns is None and wanted.kind == "tabular" else wanted
-              for name, wanted in request.inputs.items()}
+    inputs = {
+        name: replace(wanted, columns=free) if wanted.columns is None and wanted.kind == "tabular" else wanted
+        for name, wanted in request.inputs.items()
+    }
     return replace(request, inputs=inputs)
 
 
@@ -124,8 +136,10 @@ class _Events:
             problems.extend(error.problems)
             return
         bad = np.flatnonzero(~(self.times >= 0))
-        problems.extend(f"{self.path}:{i + 2} column 'time': {self.table['time'][i]!r}, expected a time from the start of the sample, >= 0"
-                        for i in bad[:_LIMIT])
+        problems.extend(
+            f"{self.path}:{i + 2} column 'time': {self.table['time'][i]!r}, expected a time >= 0 from its start"
+            for i in bad[:_LIMIT]
+        )
 
     def read(self, name: str, wanted: Input, problems: list[str]) -> Raw | None:
         """The events of one input."""
@@ -133,7 +147,9 @@ class _Events:
         variables = wanted.columns or tuple(known)
         missing = [variable for variable in variables if variable not in known]
         if len(missing) == len(variables):
-            problems.append(f"modalities.{name}.columns: {self.path} has none of them.{did_you_mean(missing[0], known)}")
+            problems.append(
+                f"modalities.{name}.columns: {self.path} has none of them.{did_you_mean(missing[0], known)}"
+            )
             return None
         place = {variable: i for i, variable in enumerate(variables)}
         variable = np.array([place.get(text, -1) for text in self.table["variable"]], dtype=np.int64)
@@ -146,7 +162,9 @@ class _Events:
         except DataError as error:
             problems.extend(error.problems)
             return None
-        return Series.from_events(self.sample[mine], self.times[mine], variable[mine], amounts, size=self.size, variables=variables)
+        return Series.from_events(
+            self.sample[mine], self.times[mine], variable[mine], amounts, size=self.size, variables=variables
+        )
 
     def _codes(self, mine: np.ndarray[tuple[int, ...], np.dtype[np.intp]], values: list[str]) -> Tokens:
         sequences: list[list[str]] = [[] for _ in range(self.size)]
@@ -162,7 +180,9 @@ def _amounts(values: list[str], rows: np.ndarray[tuple[int, ...], np.dtype[np.in
     amounts = to_floats(values)
     bad = np.flatnonzero(np.isinf(amounts))
     if len(bad):
-        raise DataError(f"{path} has values that are not finite numbers", [
-            f"{path}:{rows[i] + 2} column 'value': {values[i]!r} is not a finite number" for i in bad[:_LIMIT]] + (
-            [f"and {len(bad) - _LIMIT} more"] if len(bad) > _LIMIT else []))
+        raise DataError(
+            f"{path} has values that are not finite numbers",
+            [f"{path}:{rows[i] + 2} column 'value': {values[i]!r} is not a finite number" for i in bad[:_LIMIT]]
+            + ([f"and {len(bad) - _LIMIT} more"] if len(bad) > _LIMIT else []),
+        )
     return amounts

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionnas.data.raw import Grid, Raw, Series, Table, Tokens, as_words
 from fusionnas.data.records import Records
@@ -20,8 +22,13 @@ def join(parts: Sequence[Records]) -> Records:
     modalities = {name: join_raw([part.modalities[name] for part in parts], name) for name in first.modalities}
     targets = [part.target for part in parts if part.target is not None]
     groups = [part.groups for part in parts if part.groups is not None]
-    return Records(modalities, np.concatenate(targets) if targets else None, np.concatenate([part.ids for part in parts]),
-                   np.concatenate(groups) if groups else None, first.classes)
+    return Records(
+        modalities,
+        np.concatenate(targets) if targets else None,
+        np.concatenate([part.ids for part in parts]),
+        np.concatenate(groups) if groups else None,
+        first.classes,
+    )
 
 
 def join_raw(raws: Sequence[Any], name: str) -> Raw:
@@ -47,16 +54,23 @@ def join_raw(raws: Sequence[Any], name: str) -> Raw:
 
 
 def _join_tables(raws: Sequence[Table], name: str) -> Table:
-    everything = [{*raw.names, *raw.words} for raw in raws]
-    if any(columns != everything[0] for columns in everything):
-        odd = sorted(set.union(*everything) - set.intersection(*everything))
+    count = Counter(column for raw in raws for column in (*raw.names, *raw.words))
+    odd = sorted(column for column, n in count.items() if n < len(raws))
+    if odd:
         raise DataError("the parts differ", [f"'{name}': column '{column}' is not in every part" for column in odd])
     words = {column for raw in raws for column in raw.words}
     columns: dict[str, Any] = {}
     for column in [*raws[0].names, *raws[0].words]:
-        pieces = [raw.words[column] if column in raw.words else raw.values[:, raw.names.index(column)] for raw in raws]
-        columns[column] = np.concatenate([as_words(p) if column in words and p.dtype.kind == "f" else p for p in pieces])
+        columns[column] = np.concatenate([_column(raw, column, wordy=column in words) for raw in raws])
     return Table.of(columns, ranges=raws[0].ranges, log=raws[0].log)
+
+
+def _column(table: Table, name: str, *, wordy: bool) -> NDArray[Any]:
+    """One column; numbers as categories if another part has words there."""
+    if name in table.words:
+        return table.words[name]
+    values = table.values[:, table.names.index(name)]
+    return as_words(values) if wordy else values
 
 
 def _join_series(raws: Sequence[Series]) -> Series:
@@ -64,9 +78,16 @@ def _join_series(raws: Sequence[Series]) -> Series:
     place = {name: i for i, name in enumerate(variables)}
     variable = [np.array([place[n] for n in raw.variables], dtype=np.int64)[raw.variable] for raw in raws]
     horizons = [raw.horizon for raw in raws if raw.horizon is not None]
-    return Series(variables, _join_offsets([raw.offsets for raw in raws]), np.concatenate([raw.times for raw in raws]),
-                  np.concatenate(variable), np.concatenate([raw.values for raw in raws]), max(horizons) if horizons else None,
-                  raws[0].ranges, raws[0].log)
+    return Series(
+        variables,
+        _join_offsets([raw.offsets for raw in raws]),
+        np.concatenate([raw.times for raw in raws]),
+        np.concatenate(variable),
+        np.concatenate([raw.values for raw in raws]),
+        max(horizons) if horizons else None,
+        raws[0].ranges,
+        raws[0].log,
+    )
 
 
 def _join_offsets(parts: Sequence[Any]) -> Any:

@@ -11,23 +11,27 @@ from fusionnas.space.schema import Files, SpaceFile
 _SUFFIXES = {".npz": "npz", ".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
 _PARTS = ("train", "alpha", "select", "test")
 LAYOUTS = (
-    "a file .npz, .csv, .csv.gz or .parquet; a folder with events.csv[.gz]; a folder of .npy files; or a folder whose parts are "
-    "named train, alpha, select, test (files or folders; train is a must)")
+    "a file .npz, .csv, .csv.gz or .parquet; a folder with events.csv[.gz]; a folder of .npy files; or a folder whose "
+    "parts are named train, alpha, select, test (files or folders; train is a must)"
+)
 
 
 def named_layout(path: Path, file: SpaceFile) -> Files:
     """Describe ``path`` as the space would.
 
-    Columns for target, group and id are those of the space's own ``data`` section, if it has one; else the target of the task,
-    and "id" in event tables.
+    Columns for target, group and id are those of the space's own ``data`` section, if it has one; else the target
+    of the task, and "id" in event tables.
 
     Raises:
         DataError: nothing in a known layout.
     """
     kind, parts = _find(path)
     own = file.data if isinstance(file.data, Files) else None
-    about: dict[str, Any] = {"target": own.target if own else file.task.target, "group": own.group if own else None,
-                             "id": own.id if own else None}
+    about: dict[str, Any] = {
+        "target": own.target if own else file.task.target,
+        "group": own.group if own else None,
+        "id": own.id if own else None,
+    }
     return Files(format=kind, **{name: str(part) for name, part in parts.items()}, **about)
 
 

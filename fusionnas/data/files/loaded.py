@@ -43,8 +43,11 @@ class Loaded:
 def check(part: Loaded, target: str, problems: list[str]) -> None:
     """Lengths agree, labels are there, names are distinct."""
     sizes = {name: len(raw) for name, raw in part.modalities.items()}
-    sizes |= {name: len(column) for name, column in
-              ((f"target '{target}'", part.labels), ("id", part.ids), ("group", part.groups)) if column is not None}
+    sizes |= {
+        name: len(column)
+        for name, column in ((f"target '{target}'", part.labels), ("id", part.ids), ("group", part.groups))
+        if column is not None
+    }
     if len(set(sizes.values())) > 1:
         problems.append(f"{part.path}: lengths differ: {', '.join(f'{name} has {n}' for name, n in sizes.items())}")
     for i, label in enumerate(part.labels or ()):
@@ -62,7 +65,9 @@ def check_across(parts: Mapping[str, Loaded], problems: list[str]) -> None:
     for name, part in parts.items():
         crossing = [i for i in part.ids or () if seen.setdefault(i, name) != name]
         if crossing:
-            problems.append(f"{part.path}: id {crossing[0]!r} is also in part '{seen[crossing[0]]}' ({len(crossing)} such samples)")
+            problems.append(
+                f"{part.path}: id {crossing[0]!r} is also in part '{seen[crossing[0]]}' ({len(crossing)} such samples)"
+            )
 
 
 def class_names(parts: Mapping[str, Loaded]) -> tuple[str, ...]:
@@ -77,6 +82,8 @@ def class_names(parts: Mapping[str, Loaded]) -> tuple[str, ...]:
 def to_records(part: Loaded, classes: tuple[str, ...]) -> Records:
     """Texts as indices and arrays."""
     place = {name: i for i, name in enumerate(classes)}
-    target: Ints | None = None if part.labels is None else np.array([place[label] for label in part.labels], dtype=np.int64)
+    target: Ints | None = (
+        None if part.labels is None else np.array([place[label] for label in part.labels], dtype=np.int64)
+    )
     ids: Words = np.array(part.ids if part.ids is not None else [f"{part.path.name}:{i}" for i in range(part.size)])
     return Records(dict(part.modalities), target, ids, None if part.groups is None else np.array(part.groups), classes)

@@ -49,7 +49,11 @@ class Request:
             source = modality.source or name
             new = Input(modality.kind, modality.columns, modality.categorical)
             old = inputs.get(source)
-            inputs[source] = new if old is None else Input(old.kind, _union(old.columns, new.columns), (*old.categorical, *new.categorical))
+            inputs[source] = (
+                new
+                if old is None
+                else Input(old.kind, _union(old.columns, new.columns), (*old.categorical, *new.categorical))
+            )
         return cls(inputs, files.target, files.group, files.id, labelled)
 
 

@@ -6,8 +6,8 @@ series), ``labs`` (22 series). SAPS-I, SOFA, length of stay and survival are out
 
 Read from ``--data-path`` or from ``$FUSIONNAS_DATA/ehr_icu``: a folder with ``set-a`` and ``set-b`` (or ``set_a``,
 ``set_b``), or one set. A set is the official download (one ``RecordID.txt`` per stay, ``Outcomes-a.txt`` inside or
-beside it) or three tables: ``events.csv[.gz]``, ``static.csv``, ``outcomes.csv``. Outcomes may be missing when a set is only
-predicted.
+beside it) or three tables: ``events.csv[.gz]``, ``static.csv``, ``outcomes.csv``. Outcomes may be missing when a
+set is only predicted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 HOW_TO_GET = (
     "download set-a, set-b, Outcomes-a.txt and Outcomes-b.txt from https://physionet.org/content/challenge-2012/1.0.0/ "
-    "into one folder, then give that folder with --data-path (or set FUSIONNAS_DATA to a folder that holds it as 'ehr_icu')")
+    "into one folder, then give that folder with --data-path (or set FUSIONNAS_DATA to a folder that holds it as "
+    "'ehr_icu')"
+)
 _VARIABLES = tuple(dict.fromkeys(icu.VITALS + icu.LABS))
 _PLACE = {name: i for i, name in enumerate(_VARIABLES)}
 _EventRows = tuple[Ints, Floats, Ints, Floats]
@@ -47,8 +49,11 @@ def load(space: SearchSpace, *, path: Path | None) -> Cohort:
     names = sorted(loaded)
     test = loaded[names[1]] if len(names) > 1 else None
     description = {
-        "source": "physionet2012", "url": "https://physionet.org/content/challenge-2012/1.0.0/",
-        "licence": "Open Data Commons Attribution License v1.0", "sets": names}
+        "source": "physionet2012",
+        "url": "https://physionet.org/content/challenge-2012/1.0.0/",
+        "licence": "Open Data Commons Attribution License v1.0",
+        "sets": names,
+    }
     return Cohort(loaded[names[0]], test, {}, description, {})
 
 
@@ -59,29 +64,45 @@ def find_sets(folder: Path) -> dict[str, Path]:
         DataError: nothing in a known layout.
     """
     if folder.is_dir():
-        sets = {match[1]: child for child in sorted(folder.iterdir())
-                if (match := re.fullmatch(r"set[-_]([a-z])", child.name)) and _is_set(child)}
+        sets = {
+            match[1]: child
+            for child in sorted(folder.iterdir())
+            if (match := re.fullmatch(r"set[-_]([a-z])", child.name)) and _is_set(child)
+        }
         if sets:
             return sets
         if _is_set(folder):
             return {"a": folder}
-    raise DataError("physionet2012 cannot be read", [
-        f"{folder}: expected a folder with set-a and set-b, or one set (RecordID.txt files, or events.csv[.gz] with "
-        f"static.csv): {HOW_TO_GET}"])
+    raise DataError(
+        "physionet2012 cannot be read",
+        [
+            f"{folder}: expected a folder with set-a and set-b, or one set (RecordID.txt files, or events.csv[.gz] "
+            f"with static.csv): {HOW_TO_GET}"
+        ],
+    )
 
 
 def read_set(folder: Path) -> Records:
     """One set, in either layout."""
     ids, static, rows = _read_tables(folder) if _events_file(folder) else _read_stays(folder)
     return Records(
-        {"static": _static(static), "vitals": _series(rows, icu.VITALS, len(ids)), "labs": _series(rows, icu.LABS, len(ids))},
-        _outcomes(folder, ids), np.array(ids), classes=icu.CLASSES)
+        {
+            "static": _static(static),
+            "vitals": _series(rows, icu.VITALS, len(ids)),
+            "labs": _series(rows, icu.LABS, len(ids)),
+        },
+        _outcomes(folder, ids),
+        np.array(ids),
+        classes=icu.CLASSES,
+    )
 
 
 def _default_folder() -> Path:
     root = os.environ.get("FUSIONNAS_DATA")
     if not root:
-        raise DataError("physionet2012 is not at hand", [f"FUSIONNAS_DATA is not set and no --data-path is given: {HOW_TO_GET}"])
+        raise DataError(
+            "physionet2012 is not at hand", [f"FUSIONNAS_DATA is not set and no --data-path is given: {HOW_TO_GET}"]
+        )
     return Path(root) / "ehr_icu"
 
 
@@ -113,12 +134,17 @@ def _read_tables(folder: Path) -> tuple[list[str], dict[str, Floats], _EventRows
         _need(chunk, ("RecordID", "minutes", "variable", "value"), path)
         if unknown := set(chunk["RecordID"]) - place.keys():
             row = first + next(i for i, record in enumerate(chunk["RecordID"]) if record in unknown)
-            raise DataError(f"{path} does not fit static.csv", [f"{path}:{row} column 'RecordID': not a RecordID of static.csv"])
-        blocks.append((
-            np.array([place[record] for record in chunk["RecordID"]], dtype=np.int64),
-            numbers(chunk["minutes"], path, "minutes", first_row=first),
-            np.array([_PLACE.get(name, -1) for name in chunk["variable"]], dtype=np.int64),
-            numbers(chunk["value"], path, "value", first_row=first)))
+            raise DataError(
+                f"{path} does not fit static.csv", [f"{path}:{row} column 'RecordID': not a RecordID of static.csv"]
+            )
+        blocks.append(
+            (
+                np.array([place[record] for record in chunk["RecordID"]], dtype=np.int64),
+                numbers(chunk["minutes"], path, "minutes", first_row=first),
+                np.array([_PLACE.get(name, -1) for name in chunk["variable"]], dtype=np.int64),
+                numbers(chunk["value"], path, "value", first_row=first),
+            )
+        )
     sample, minutes, variable, value = (np.concatenate(part) for part in zip(*blocks, strict=True))
     return table["RecordID"], static, (sample, minutes, variable, value)
 
@@ -142,7 +168,11 @@ def _read_stays(folder: Path) -> tuple[list[str], dict[str, Floats], _EventRows]
                 value.append(number)
         sizes.append(len(value) - before)
     sample = np.repeat(np.arange(len(files)), sizes)
-    return [path.stem for path in files], static, (sample, np.array(minutes, float), np.array(variable, np.int64), np.array(value))
+    return (
+        [path.stem for path in files],
+        static,
+        (sample, np.array(minutes, float), np.array(variable, np.int64), np.array(value)),
+    )
 
 
 def _stay_rows(path: Path) -> list[tuple[int, str, float]]:
@@ -153,8 +183,10 @@ def _stay_rows(path: Path) -> list[tuple[int, str, float]]:
             hours, minutes = time.split(":")
             rows.append((int(hours) * 60 + int(minutes), name, float(value)))
         except ValueError as error:
-            raise DataError(f"{path} is not a stay of the challenge", [
-                f"{path}:{number}: {line!r}, expected 'HH:MM,Parameter,Value'"]) from error
+            raise DataError(
+                f"{path} is not a stay of the challenge",
+                [f"{path}:{number}: {line!r}, expected 'HH:MM,Parameter,Value'"],
+            ) from error
     return rows
 
 
@@ -170,14 +202,27 @@ def _series(rows: _EventRows, names: Sequence[str], size: int) -> Series:
     place[[_PLACE[name] for name in names]] = np.arange(len(names))
     mine = np.flatnonzero(place[variable] >= 0)
     names = tuple(names)
-    return Series.from_events(sample[mine], minutes[mine], place[variable[mine]], value[mine], size=size, variables=names,
-                              horizon=icu.HORIZON, ranges=icu.ranges_of(names), log=icu.log_of(names))
+    return Series.from_events(
+        sample[mine],
+        minutes[mine],
+        place[variable[mine]],
+        value[mine],
+        size=size,
+        variables=names,
+        horizon=icu.HORIZON,
+        ranges=icu.ranges_of(names),
+        log=icu.log_of(names),
+    )
 
 
 def _outcomes(folder: Path, ids: Sequence[str]) -> Ints | None:
     """(N,) 0 = survived, 1 = died; None if the set has no outcomes file."""
     letter = folder.name[-1:]
-    candidates = [folder / "outcomes.csv", *sorted(folder.glob("Outcomes-?.txt")), folder.parent / f"Outcomes-{letter}.txt"]
+    candidates = [
+        folder / "outcomes.csv",
+        *sorted(folder.glob("Outcomes-?.txt")),
+        folder.parent / f"Outcomes-{letter}.txt",
+    ]
     path = next((p for p in candidates if p.is_file()), None)
     if path is None:
         return None
@@ -186,13 +231,20 @@ def _outcomes(folder: Path, ids: Sequence[str]) -> Ints | None:
     died = dict(zip(table["RecordID"], table["In_hospital_death"], strict=True))
     bad = [record for record in ids if died.get(record) not in ("0", "1")]
     if bad:
-        raise DataError(f"{path} does not fit the stays", [
-            f"{path} column 'In_hospital_death': stay {record} has {died.get(record)!r}, expected 0 or 1" for record in bad[:5]])
+        raise DataError(
+            f"{path} does not fit the stays",
+            [
+                f"{path} column 'In_hospital_death': stay {record} has {died.get(record)!r}, expected 0 or 1"
+                for record in bad[:5]
+            ],
+        )
     return np.array([int(died[record]) for record in ids], dtype=np.int64)
 
 
 def _need(table: dict[str, list[str]], columns: Sequence[str], path: Path) -> None:
     missing = [name for name in columns if name not in table]
     if missing:
-        raise DataError(f"{path} is not in the layout of physionet2012", [
-            f"{path}:1: no column '{name}'; it has {', '.join(table)}" for name in missing])
+        raise DataError(
+            f"{path} is not in the layout of physionet2012",
+            [f"{path}:1: no column '{name}'; it has {', '.join(table)}" for name in missing],
+        )

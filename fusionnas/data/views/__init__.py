@@ -11,12 +11,19 @@ from fusionnas.data.views.summary import Summary
 from fusionnas.data.views.tokens import TokenIds
 
 VIEWS: dict[str, type[View]] = {
-    view.name: view for view in (Plain, Bins, ObservationTokens, Summary, TokenIds, Patches, Frames)}
+    view.name: view for view in (Plain, Bins, ObservationTokens, Summary, TokenIds, Patches, Frames)
+}
 """View by name."""
 
 KINDS: dict[str, tuple[str, ...]] = {
-    "tabular": ("plain",), "vector": ("plain",), "timeseries": ("bins", "observations", "summary"),
-    "codes": ("tokens",), "text": ("tokens",), "image": ("patches",), "audio": ("frames",)}
+    "tabular": ("plain",),
+    "vector": ("plain",),
+    "timeseries": ("bins", "observations", "summary"),
+    "codes": ("tokens",),
+    "text": ("tokens",),
+    "image": ("patches",),
+    "audio": ("frames",),
+}
 """Views that a modality of each kind can have."""
 
 __all__ = ["KINDS", "VIEWS", "View"]

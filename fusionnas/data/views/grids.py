@@ -25,8 +25,8 @@ SIDE = 8
 class Patches(View):
     """Images (N, C, H, W) as square patches in reading order, (N, T, C p p); standardised per channel.
 
-    Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, arXiv:2010.11929. Departs from it: the patch side p
-    is the smallest that leaves at most eight patches along the longer side; zeros pad what is left over.
+    Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, arXiv:2010.11929. Departs from it: the
+    patch side p is the smallest that leaves at most eight patches along the longer side; zeros pad what is left over.
 
     Attributes:
         scaling: statistics per channel.
@@ -100,7 +100,7 @@ class Frames(View):
         real = ~np.isnan(standard)
         count = np.add.reduceat(real, starts, axis=1, dtype=np.int64)
         mean = np.add.reduceat(np.where(real, standard, 0), starts, axis=1) / np.maximum(count, 1)
-        return feature(mean, raw.present, count.any(2))
+        return feature(mean, raw.present, np.asarray(count.any(2)))
 
     @property
     def spec(self) -> InputSpec:
@@ -120,14 +120,23 @@ def _fit_axis(values: NDArray[np.float32], axis: int) -> Scaling:
     std = np.sqrt((np.where(real, clean - wide, 0) ** 2).sum(other) / np.maximum(number, 1))
     std = np.where(std > 1e-9 * np.maximum(np.abs(mean), 1), std, 1.0)
     none = (None,) * count
-    return Scaling(tuple(str(i) for i in range(count)), none, none, (False,) * count, tuple((number > 0).tolist()),
-                   tuple(mean.tolist()), tuple(std.tolist()), (0,) * count)
+    return Scaling(
+        tuple(str(i) for i in range(count)),
+        none,
+        none,
+        (False,) * count,
+        tuple((number > 0).tolist()),
+        tuple(mean.tolist()),
+        tuple(std.tolist()),
+        (0,) * count,
+    )
 
 
 def _apply_axis(values: NDArray[np.float32], scaling: Scaling, axis: int) -> NDArray[np.float32]:
     form = [-1 if i == axis else 1 for i in range(values.ndim)]
     mean, std = (np.array(v).reshape(form) for v in (scaling.mean, scaling.std))
-    return np.clip((values - mean) / std, -CLIP, CLIP).astype(np.float32)
+    standard: NDArray[np.float32] = np.clip((values - mean) / std, -CLIP, CLIP).astype(np.float32)
+    return standard
 
 
 def _check(raw: Grid, dimensions: int, expected: str) -> None:
@@ -137,5 +146,7 @@ def _check(raw: Grid, dimensions: int, expected: str) -> None:
 
 def _same(raw: Grid, shape: tuple[int, ...]) -> None:
     if raw.values.shape[1:] != tuple(shape):
-        raise DataError("an input has another shape than in training", [
-            f"given {raw.values.shape[1:]} per sample, expected {tuple(shape)}"])
+        raise DataError(
+            "an input has another shape than in training",
+            [f"given {raw.values.shape[1:]} per sample, expected {tuple(shape)}"],
+        )

@@ -45,8 +45,9 @@ class Plain(View):
         """Statistics of the train part."""
         names, values, words = _columns(raw, modality.categorical)
         column = np.broadcast_to(np.arange(len(names)), values.shape)
-        scaling = Scaling.fit(names, column.ravel(), values.ravel(), ranges={**raw.ranges, **modality.ranges},
-                              log=modality.log or raw.log)
+        scaling = Scaling.fit(
+            names, column.ravel(), values.ravel(), ranges={**raw.ranges, **modality.ranges}, log=modality.log or raw.log
+        )
         gap = np.isnan(scaling.clean(values, np.arange(len(names)))).any(0) & np.array(scaling.seen, dtype=bool)
         levels = tuple((name, _levels(column)) for name, column in words.items())
         return cls(scaling, tuple(n for n, g in zip(names, gap, strict=True) if g), levels)

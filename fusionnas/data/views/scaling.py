@@ -53,16 +53,30 @@ class Scaling:
         """
         count = len(names)
         blank = cls(
-            tuple(names), tuple(float(ranges[n][0]) if n in ranges else None for n in names),
-            tuple(float(ranges[n][1]) if n in ranges else None for n in names), tuple(n in log for n in names),
-            (True,) * count, (0.0,) * count, (1.0,) * count, (0,) * count)
+            tuple(names),
+            tuple(float(ranges[n][0]) if n in ranges else None for n in names),
+            tuple(float(ranges[n][1]) if n in ranges else None for n in names),
+            tuple(n in log for n in names),
+            (True,) * count,
+            (0.0,) * count,
+            (1.0,) * count,
+            (0,) * count,
+        )
         clean = blank.clean(values, column)
         lost = np.bincount(column[np.isnan(clean) & ~np.isnan(values)], minlength=count)
         real = ~np.isnan(clean)
         mean, std = moments(clean[real], column[real], count)
         seen = np.bincount(column[real], minlength=count) > 0
-        return cls(blank.names, blank.low, blank.high, blank.log, tuple(seen.tolist()), tuple(mean.tolist()),
-                   tuple(std.tolist()), tuple(lost.tolist()))
+        return cls(
+            blank.names,
+            blank.low,
+            blank.high,
+            blank.log,
+            tuple(seen.tolist()),
+            tuple(mean.tolist()),
+            tuple(std.tolist()),
+            tuple(lost.tolist()),
+        )
 
     def clean(self, values: Floats, column: Ints) -> Floats:
         """Plausible values, logarithm taken where asked; all else NaN. ``column`` broadcasts."""
@@ -70,14 +84,14 @@ class Scaling:
         high = np.array([np.inf if v is None else v for v in self.high])[column]
         log = np.broadcast_to(np.array(self.log, dtype=bool)[column], values.shape)
         good = (values >= low) & (values <= high) & np.array(self.seen, dtype=bool)[column] & (~log | (values > -1))
-        clean = np.where(good & np.isfinite(values), values, np.nan)
+        clean: Floats = np.where(good & np.isfinite(values), values, np.nan)
         clean[log] = np.log1p(clean[log])
         return clean
 
     def apply(self, values: Floats, column: Ints) -> Floats:
         """Cleaned and standardised, cut at +-CLIP; missing stays NaN."""
         standard = (self.clean(values, column) - np.array(self.mean)[column]) / np.array(self.std)[column]
-        return np.clip(standard, -CLIP, CLIP)
+        return np.asarray(np.clip(standard, -CLIP, CLIP))
 
     def index(self, names: Sequence[str]) -> Ints:
         """For each of ``names`` its place in ``self.names``, -1 if it is not there."""
@@ -86,8 +100,16 @@ class Scaling:
 
     def notes(self) -> list[str]:
         """What a reader of the results should know about these columns."""
-        lines = [f"'{n}': {k} implausible values count as missing" for n, k in zip(self.names, self.implausible, strict=True) if k]
-        return lines + [f"'{n}' has no value in the train part: constant 0" for n, s in zip(self.names, self.seen, strict=True) if not s]
+        wild = ", ".join(f"{name} {n}" for name, n in zip(self.names, self.implausible, strict=True) if n)
+        empty = ", ".join(name for name, seen in zip(self.names, self.seen, strict=True) if not seen)
+        return [
+            text
+            for found, text in (
+                (wild, f"implausible values of the train part that count as missing: {wild}"),
+                (empty, f"no value in the train part, so constant 0: {empty}"),
+            )
+            if found
+        ]
 
 
 def moments(values: Floats, column: Ints, count: int) -> tuple[Floats, Floats]:

@@ -40,8 +40,9 @@ class Observations:
 
 def fit_series(raw: Series, modality: Modality) -> tuple[Scaling, float]:
     """Statistics of the variables, and the length of the window."""
-    scaling = Scaling.fit(raw.variables, raw.variable, raw.values, ranges={**raw.ranges, **modality.ranges},
-                          log=modality.log or raw.log)
+    scaling = Scaling.fit(
+        raw.variables, raw.variable, raw.values, ranges={**raw.ranges, **modality.ranges}, log=modality.log or raw.log
+    )
     latest = float(raw.times.max()) if len(raw.times) else 0.0
     return scaling, raw.horizon or latest or 1.0
 

@@ -94,8 +94,17 @@ def summarize(seen: Observations, width: int, steps: int) -> Floats:
     ranked = value[np.lexsort((value, cell))]
     median = (ranked[start + (number - 1) // 2] + ranked[start + number // 2]) / 2
     table = np.full((len(SUMMARIES), size), np.nan)
-    rows = (mean, std[full], ranked[start], ranked[end], value[start], value[end], median, slope[full],
-            value[end] - value[start])
+    rows = (
+        mean,
+        std[full],
+        ranked[start],
+        ranked[end],
+        value[start],
+        value[end],
+        median,
+        slope[full],
+        value[end] - value[start],
+    )
     for i, row in enumerate(rows):
         table[i, full] = row
     bins = np.minimum((time * steps).astype(np.int64), steps - 1)
@@ -107,8 +116,12 @@ def summarize(seen: Observations, width: int, steps: int) -> Floats:
     return table.reshape(len(SUMMARIES), seen.size, width).transpose(1, 0, 2).reshape(seen.size, -1)
 
 
-def _spread(cell: np.ndarray[tuple[int, ...], np.dtype[np.int64]], value: Floats, time: Floats,
-            count: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> tuple[Floats, Floats]:
+def _spread(
+    cell: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+    value: Floats,
+    time: Floats,
+    count: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+) -> tuple[Floats, Floats]:
     """Standard deviation and least-squares slope per cell; slope 0 where all times are one."""
     number = np.maximum(count, 1)
     value = value - (np.bincount(cell, value, count.size) / number)[cell]

@@ -44,7 +44,9 @@ class TokenIds(View):
         count = np.bincount(raw.codes, minlength=len(raw.vocabulary))
         frequent = [i for i in np.argsort(-count, kind="stable")[:MOST_WORDS] if count[i] >= FEWEST]
         longest = int(np.diff(raw.offsets).max(initial=1))
-        return cls(tuple(raw.vocabulary[i] for i in frequent), max(1, min(modality.steps, longest)), modality.kind == "codes")
+        return cls(
+            tuple(raw.vocabulary[i] for i in frequent), max(1, min(modality.steps, longest)), modality.kind == "codes"
+        )
 
     def transform(self, raw: Tokens) -> Feature:
         """(N, T) ids, padding at the end."""
