@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class FusionNASError(Exception):
@@ -46,6 +47,14 @@ class RegistryError(InputError):
 
 class MissingExtraError(InputError):
     """What was asked for needs a package that is not installed."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM while a run was open; ``path`` is the run, which can be resumed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.path = path
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

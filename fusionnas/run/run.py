@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 from torch import Tensor
 
-from fusionnas.errors import RunError
+from fusionnas.errors import RunError, RunInterrupted
 from fusionnas.run.environment import describe, differences
 from fusionnas.run.files import explained, intact, sha256, write_atomic, write_json
 from fusionnas.run.folder import claimed, damaged, next_free, no_run, read_file, written
@@ -26,14 +26,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*")
-
-
-class RunInterrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM while a run was open; ``path`` is the run that can be resumed."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
-        self.path = path
 
 
 class Run:

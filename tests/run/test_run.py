@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from fusionnas.errors import RunError
-from fusionnas.run import Result, Run, RunInterrupted, read_file
+from fusionnas.errors import RunError, RunInterrupted
+from fusionnas.run import Result, Run, read_file
 from fusionnas.run.environment import describe, differences
 from fusionnas.run.journal import Journal
 
