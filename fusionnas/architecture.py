@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from fusionnas.errors import SpaceError
-from fusionnas.feature import Signature
+from fusionnas.feature import InputSpec, Signature
 
 SCHEMA = 1
 
@@ -133,7 +133,9 @@ def _source(data: Mapping[str, Any]) -> Source:
     return NodeRef(data["node"]) if "node" in data else Point(data["modality"], data["level"])
 
 
-def _problems(data: Mapping[str, Any]) -> list[str]:
+def _problems(data: object) -> list[str]:
+    if not isinstance(data, Mapping):
+        return [f"given {type(data).__name__}, expected a mapping with schema, modalities, nodes and output"]
     if data.get("schema") != SCHEMA:
         return [f"schema: given {data.get('schema')!r}, this version of fusionnas reads {SCHEMA}"]
     known = {"schema", "id", "modalities", "nodes", "output", "signature"}
@@ -142,9 +144,12 @@ def _problems(data: Mapping[str, Any]) -> list[str]:
     if not isinstance(modalities, Mapping) or not isinstance(nodes, list):
         return [*problems, "modalities and nodes: needed, a mapping and a list"]
     for name, modality in modalities.items():
-        if not isinstance(modality, Mapping) or not isinstance(modality.get("layers"), list):
+        layers = modality.get("layers") if isinstance(modality, Mapping) else None
+        if not isinstance(layers, list) or not all(isinstance(layer, str) for layer in layers):
             problems.append(f"modalities.{name}.layers: needed, a list of encoder names")
     for index, node in enumerate(nodes):
+        if isinstance(node, Mapping) and set(node) - {"inputs", "operator"}:
+            problems.append(f"nodes[{index}]: known keys are inputs and operator, given {', '.join(map(str, node))}")
         if not isinstance(node, Mapping) or not isinstance(node.get("operator"), str):
             problems.append(f"nodes[{index}].operator: needed, an operator's name")
         elif not isinstance(node.get("inputs"), list) or len(node["inputs"]) < 2:
@@ -156,20 +161,33 @@ def _problems(data: Mapping[str, Any]) -> list[str]:
         problems.append(f"output: {text}")
     elif "output" not in data and not nodes:
         problems.append("output: needed where there is no node")
+    if data.get("signature") is not None and not _is_signature(data["signature"]):
+        problems.append("signature: expected inputs (per modality width, tokens, vocabulary, grid) and outputs")
     return problems
+
+
+def _is_signature(data: object) -> bool:
+    known = {spec_field.name for spec_field in fields(InputSpec)}
+    if not isinstance(data, Mapping) or not isinstance(data.get("inputs"), dict):
+        return False
+    specs = data["inputs"].values()
+    return isinstance(data.get("outputs"), int) and all(
+        isinstance(spec, Mapping) and "width" in spec and set(spec) <= known for spec in specs
+    )
 
 
 def _source_problem(source: object, modalities: Mapping[str, Any], nodes_before: int) -> str:
     if isinstance(source, Mapping) and set(source) == {"node"}:
-        if isinstance(source["node"], int) and 0 <= source["node"] < nodes_before:
+        if type(source["node"]) is int and 0 <= source["node"] < nodes_before:
             return ""
         return f"node {source['node']!r} is not an earlier node (0..{nodes_before - 1})"
     if isinstance(source, Mapping) and set(source) == {"modality", "level"}:
         name, level = source["modality"], source["level"]
-        if name not in modalities:
+        if not isinstance(name, str) or name not in modalities:
             return f"modality {name!r} is not listed under modalities"
         layers = modalities[name].get("layers") if isinstance(modalities[name], Mapping) else None
-        if isinstance(layers, list) and isinstance(level, int) and 0 <= level <= len(layers):
+        if isinstance(layers, list) and type(level) is int and 0 <= level <= len(layers):
             return ""
-        return f"level {level!r} of {name!r} is not among its layers (0..{len(layers or ())})"
+        highest = len(layers) if isinstance(layers, list) else 0
+        return f"level {level!r} of {name!r} is not among its layers (0..{highest})"
     return f"given {source!r}, expected {{node: i}} or {{modality: name, level: l}}"

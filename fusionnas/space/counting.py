@@ -73,8 +73,9 @@ class Graphs:
         unread: list[Source] = []
         for index in range(nodes):
             sources: list[Source] = [*points, *map(NodeRef, range(index))]
-            steps = list(self._steps(index, len(unread)))
             left = len(unread) + 1
+            # Dead ends are left out, not just given weight 0, which rounding might still choose.
+            steps = [s for s in self._steps(index, len(unread)) if self._weight(nodes, index + 1, left - s.unread)]
             weights = [self._share(s, index) * self._weight(nodes, index + 1, left - s.unread) for s in steps]
             step = rng.choices(steps, weights)[0]
             read = rng.sample([s for s in sources if s not in unread], step.inputs - step.unread)

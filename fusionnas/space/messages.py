@@ -50,7 +50,9 @@ def explain(error: ValidationError, document: Document) -> list[Problem]:
     problems = []
     for detail in error.errors():
         path = _path(detail, document.data)
-        if path is not None:
+        # Where no item of a list is valid, pydantic adds that the list is too short.
+        echo = detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
+        if path is not None and not echo:
             unknown_key = detail["type"] == "extra_forbidden"
             place = document.keys.get(path) if unknown_key or detail["loc"][-1:] == ("[key]",) else None
             problems.append(Problem(path, _message(detail, path, document), place))
@@ -105,7 +107,7 @@ def _message(detail: ErrorDetails, path: KeyPath, document: Document) -> str:
 
 def _missing(path: KeyPath) -> str:
     if isinstance(path[-1], int):
-        return f"a value is missing: expected {path[-1] + 1} or more"
+        return f"a value is missing; {path[-1] + 1} are needed"
     section = section_at(path[:-1])
     about = section.model_fields[path[-1]].description if section else None
     return "is needed" + (f": {about[0].lower()}{about[1:].rstrip('.')}" if about else "")

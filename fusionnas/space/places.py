@@ -23,11 +23,19 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, at ``path`` of the file; ``place`` says where, if it is not where ``path`` stands."""
+    """One thing that is wrong.
+
+    Attributes:
+        path: the key or value of the file that it is about.
+        message: what was given, what was expected.
+        place: where, if it is not where ``path`` stands.
+        spoils: there is no usable value at ``path``; what else is wrong there is an echo.
+    """
 
     path: KeyPath
     message: str
     place: Place | None = None
+    spoils: bool = True
 
 
 def written(path: KeyPath) -> str:

@@ -92,7 +92,7 @@ class Document:
             below = (*path, str(key_node.value))
             if key_node.value in data:
                 first = f" in line {self.keys[below].line}" if self._lines else ""
-                self.problems.append(Problem(below, f"given twice, first{first}; keep one", place))
+                self.problems.append(Problem(below, f"given twice, first{first}; keep one", place, spoils=False))
                 continue
             self.keys[below] = place
             data[key_node.value] = self._read(value_node, below)

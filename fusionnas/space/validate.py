@@ -39,7 +39,7 @@ def validate(document: Document, folder: Path | None, *, method: bool) -> SpaceF
     problems += _load_plugins(document)
     file, found = _parse(document)
     problems += [p for p in found if not _below_any(p.path, document.problems)]
-    damaged = [p.path for p in problems if p.path]
+    damaged = [p.path for p in problems if p.path and p.spoils]
     if file is not None:
         problems += [p for p in check(file, method=method) if not _touches(p.path, damaged)]
     if file is not None and not problems:
@@ -69,30 +69,22 @@ def _parse(document: Document) -> tuple[SpaceFile | None, list[Problem]]:
         except ValidationError as error:
             found = explain(error, document)
             problems = found if problems is None else problems
-            data = {"name": "space", "task": {"kind": "multiclass"}, **data}
-            for path in sorted((_fault(p, error) for p in found), key=len):
+            for path in sorted((p.path for p in found), key=len):
                 data = _without(data, path)
+            data = {"name": "space", "task": {"kind": "multiclass"}, **data}
     return None, problems or []
 
 
-def _fault(problem: Problem, error: ValidationError) -> KeyPath:
-    """What to leave out so that the rest may be valid."""
-    path = problem.path
-    missing = any(detail["type"] == "missing" and tuple(detail["loc"])[-1:] == path[-1:] for detail in error.errors())
-    path = path[:-1] if missing and len(path) > 1 else path
-    while path and isinstance(path[-1], int):
-        path = path[:-1]
-    return path
-
-
 def _without(data: dict[str, Any], path: KeyPath) -> dict[str, Any]:
-    if not path or path[0] not in data:
+    """``data`` less the key or list at ``path``; less the section around it where that key is missing."""
+    step = str(path[0]) if path else ""
+    if step not in data:
         return data
-    step = str(path[0])
     rest = {key: value for key, value in data.items() if key != step}
-    if len(path) == 1 or not isinstance(data[step], dict):
+    inner = data[step]
+    if len(path) == 1 or not isinstance(inner, dict) or (len(path) == 2 and path[1] not in inner):
         return rest
-    return {**rest, step: _without(data[step], path[1:])}
+    return {**rest, step: _without(inner, path[1:])}
 
 
 def _make_absolute(document: Document, folder: Path | None) -> None:
@@ -139,7 +131,7 @@ def _load_plugins(document: Document) -> list[Problem]:
 
 
 def _below_any(path: KeyPath, problems: list[Problem]) -> bool:
-    return any(p.path and path[: len(p.path)] == p.path for p in problems)
+    return any(p.spoils and p.path and path[: len(p.path)] == p.path for p in problems)
 
 
 def _touches(path: KeyPath, damaged: list[KeyPath]) -> bool:
