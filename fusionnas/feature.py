@@ -74,8 +74,10 @@ class Signature:
 
     def to_json(self) -> dict[str, object]:
         """Plain data; ``Signature.from_json`` is the way back."""
-        inputs = {name: {k: list(v) if isinstance(v, tuple) else v for k, v in vars(spec).items()}
-                  for name, spec in self.inputs.items()}
+        inputs = {
+            name: {k: list(v) if isinstance(v, tuple) else v for k, v in vars(spec).items()}
+            for name, spec in self.inputs.items()
+        }
         return {"inputs": inputs, "outputs": self.outputs}
 
     @classmethod
@@ -84,5 +86,6 @@ class Signature:
         inputs = data["inputs"]
         outputs = data["outputs"]
         assert isinstance(inputs, dict) and isinstance(outputs, int)
-        return cls({name: InputSpec(**{**spec, "grid": tuple(spec.get("grid", ()))})
-                    for name, spec in inputs.items()}, outputs)
+        return cls(
+            {name: InputSpec(**{**spec, "grid": tuple(spec.get("grid", ()))}) for name, spec in inputs.items()}, outputs
+        )

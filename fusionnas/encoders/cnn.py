@@ -48,6 +48,6 @@ class Cnn(EncoderLayer):
         if not self.spec.grid:
             return neighbours(x, AROUND)
         rows, columns = self.spec.grid
-        grid = functional.pad(x.unflatten(1, (rows, columns)), (0, 0, 1, 1, 1, 1))
+        grid = functional.pad(x.reshape(x.shape[0], rows, columns, x.shape[-1]), (0, 0, 1, 1, 1, 1))
         taps = [grid[:, 1 + i : 1 + i + rows, 1 + j : 1 + j + columns] for i in AROUND for j in AROUND]
         return torch.cat(taps, -1).flatten(1, 2)

@@ -52,9 +52,7 @@ class SearchableEncoder(nn.Module):
         dropout: rate on the input.
     """
 
-    def __init__(
-        self, spec: InputSpec, width: int, choices: Sequence[str], levels: int, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, spec: InputSpec, width: int, choices: Sequence[str], levels: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = Stem(spec, width, dropout)
         self.layers = nn.ModuleList(

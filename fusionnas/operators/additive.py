@@ -16,7 +16,8 @@ class Additive(FusionOperator):
 
     facts: ClassVar[OperatorFacts] = OperatorFacts(
         formula="z = sum_j W_j x_j + b",
-        source="Liang, How to AI (Almost) Anything, MIT, lecture 5 (multimodal fusion), additive fusion",
+        source="Liang et al., Foundations and Trends in Multimodal Machine Learning, 2022, arXiv:2209.03430, "
+        "additive fusion",
         departs="one bias for the sum; all W_j are one matrix over the concatenation, which is the same map",
         parameters="k·D² + D",
         macs="k·D²",

@@ -52,8 +52,10 @@ class CrossAttention(FusionOperator):
         real = target.mask.unsqueeze(-1)
         values = torch.where(real, target.values, 0.0)
         queries = self.query(self.norm(values)).split(self.width, -1)
-        answers = [self._attend(query, source, answer)
-                   for query, source, answer in zip(queries, features[1:], self.sources, strict=True)]
+        answers = [
+            self._attend(query, source, answer)
+            for query, source, answer in zip(queries, features[1:], self.sources, strict=True)
+        ]
         fused = values + self.answer(torch.cat(answers, -1))
         fused = fused + self.project(functional.gelu(self.hidden(self.norm_ffn(fused))))
         return Feature(torch.where(real, fused, 0.0), target.mask, target.present)

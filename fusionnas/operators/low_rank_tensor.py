@@ -48,7 +48,8 @@ class LowRankTensor(FusionOperator):
         """k vectors -> the scaled sum of the products of their factors."""
         values, present = vector_slots(features)
         factors = torch.where(present.unsqueeze(-1), self.factors(values), 1.0)
-        product = functools.reduce(torch.mul, factors.unbind(-2)).unflatten(-1, (self.width, RANK))
+        product = functools.reduce(torch.mul, factors.unbind(-2))
+        product = product.reshape(*product.shape[:-1], self.width, RANK)
         mixed = (product * per_member(self.scales, product)).sum(-1)
         return vector_result(mixed + per_member(self.bias, mixed), present.any(-1))
 

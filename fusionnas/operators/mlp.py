@@ -21,7 +21,8 @@ class Mlp(FusionOperator):
 
     facts: ClassVar[OperatorFacts] = OperatorFacts(
         formula="z = V gelu(W [x_1; ...; x_k] + b) + c, 2 D hidden units",
-        source="Liang, How to AI (Almost) Anything, MIT, lecture 5 (multimodal fusion), nonlinear fusion",
+        source="Liang et al., Foundations and Trends in Multimodal Machine Learning, 2022, arXiv:2209.03430, "
+        "nonlinear fusion",
         departs="one hidden layer, GELU",
         parameters="k·2·D² + 2·D + 2·D² + D",
         macs="k·2·D² + 2·D²",
