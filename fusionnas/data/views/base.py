@@ -44,6 +44,10 @@ class View(abc.ABC):
         """Warnings for the reader of the results."""
         return []
 
+    def coverage(self, given: Feature) -> dict[str, float]:
+        """Share of the samples of ``given`` that have a value, per column or variable that has gaps; {} = not told."""
+        return {}
+
     def to_json(self) -> dict[str, Any]:
         """Plain data; floats keep every bit (Python writes the shortest text that reads back the same)."""
         assert dataclasses.is_dataclass(self)

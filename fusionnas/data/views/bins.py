@@ -70,6 +70,12 @@ class Bins(View):
         """``steps`` tokens."""
         return InputSpec(4 * len(self.scaling.names), self.steps)
 
+    def coverage(self, given: Feature) -> dict[str, float]:
+        """Per variable: share of the samples in which it is observed at all."""
+        width = len(self.scaling.names)
+        share = given.values[:, :, width : 2 * width].amax(1).mean(0)
+        return {name: float(value) for name, value in zip(self.scaling.names, share, strict=True)}
+
     def notes(self) -> list[str]:
         """Implausible values and empty variables."""
         return self.scaling.notes()

@@ -74,6 +74,12 @@ class Plain(View):
         """One token."""
         return InputSpec(len(self.scaling.names) + len(self.gaps) + sum(len(levels) + 1 for _, levels in self.levels))
 
+    def coverage(self, given: Feature) -> dict[str, float]:
+        """Per column with gaps in the train part."""
+        start = len(self.scaling.names)
+        missing = given.values[:, 0, start : start + len(self.gaps)].mean(0)
+        return {name: 1 - float(share) for name, share in zip(self.gaps, missing, strict=True)}
+
     def notes(self) -> list[str]:
         """Implausible values and empty columns."""
         return self.scaling.notes()
@@ -90,7 +96,7 @@ def _columns(raw: Table, categorical: tuple[str, ...]) -> tuple[tuple[str, ...],
 
 
 def _not_numbers(column: Words | None) -> str:
-    return "is missing" if column is None else f"held numbers in training, now it holds {max(column)!r}"
+    return "is missing" if column is None else f"held numbers in training, now it holds {str(max(column))!r}"
 
 
 def _levels(column: Words) -> tuple[str, ...]:

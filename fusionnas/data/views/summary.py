@@ -20,6 +20,10 @@ from fusionnas.feature import Feature, InputSpec
 if TYPE_CHECKING:
     from fusionnas.space.schema import Modality
 
+CUT = 4.0
+"""Standardised summaries are cut here. Tighter than single values: cross-validated logistic regression on PhysioNet
+2012 set A gains .002 average precision over a cut at 10."""
+
 SUMMARIES = ("mean", "std", "min", "max", "first", "last", "median", "slope", "change", "count", "share", "latest")
 
 
@@ -63,7 +67,7 @@ class Summary(View):
         """(N, 1, 12 V)."""
         seen = observe(raw, self.scaling, self.horizon)
         table = summarize(seen, len(self.scaling.names), self.steps)
-        standard = np.clip((table - np.array(self.mean)) / np.array(self.std), -CLIP, CLIP)
+        standard = np.clip((table - np.array(self.mean)) / np.array(self.std), -CUT, CUT)
         return feature(standard[:, None, :], seen.present)
 
     @property
