@@ -226,7 +226,8 @@ def _outcomes(folder: Path, ids: Sequence[str]) -> Ints | None:
     path = next((p for p in candidates if p.is_file()), None)
     if path is None:
         return None
-    table = read_table(path)
+    # The official header says "In-hospital_death".
+    table = {name.replace("-", "_"): column for name, column in read_table(path).items()}
     _need(table, ("RecordID", "In_hospital_death"), path)
     died = dict(zip(table["RecordID"], table["In_hospital_death"], strict=True))
     bad = [record for record in ids if died.get(record) not in ("0", "1")]

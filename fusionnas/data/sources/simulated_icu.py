@@ -7,7 +7,7 @@ patient's. Every stay has three independent standard-normal causes:
 * perfusion p: vitals only: trends of pressures, heart rate and urine output over the 48 hours;
 * metabolism m: labs only: lactate, creatinine, BUN, bicarbonate, pH and potassium as a pattern.
 
-The outcome is drawn from ``logit = -2.8 + 0.5 (s + p + m) + 0.3 age + 5 tanh(1.5 p) tanh(1.5 m)``. The last
+The outcome is drawn from ``logit = -2.8 + 0.8 s + 0.5 (p + m) + 0.3 age + 5 tanh(1.5 p) tanh(1.5 m)``. The last
 term is the planted interaction: falling pressures (p > 0) raise the risk when the labs are deranged (m > 0) and lower
 it when they are not; with rising pressures it is the other way round. It vanishes on average over p or over m, so
 neither modality shows it alone and no sum of the two does. ``Cohort.facts`` has the modalities of the interaction and
@@ -154,7 +154,7 @@ class Causes:
     def probability(self) -> Floats:
         """(N,) the true probability of death."""
         crossed = np.tanh(1.5 * self.perfusion) * np.tanh(1.5 * self.metabolism)
-        alone = 0.5 * (self.severity + self.perfusion + self.metabolism) + 0.3 * self.age
+        alone = 0.8 * self.severity + 0.5 * (self.perfusion + self.metabolism) + 0.3 * self.age
         logit = -2.8 + alone + 5 * crossed
         return np.asarray(1 / (1 + np.exp(-logit)))
 
@@ -233,7 +233,7 @@ def _times(panel: Panel, severity: Floats, rng: Generator) -> tuple[Ints, Floats
         else np.full(len(severity), np.inf)
     )
     ordered = rng.random(len(severity)) < 1 / (1 + np.exp(-odds))
-    count = np.where(ordered, rng.poisson(48 / panel.hours * np.exp(0.25 * severity)), 0)
+    count = np.where(ordered, rng.poisson(48 / panel.hours * np.exp(0.35 * severity)), 0)
     return np.repeat(np.arange(len(severity)), count), np.floor(rng.random(count.sum()) * icu.HORIZON)
 
 
