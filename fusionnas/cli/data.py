@@ -1,0 +1,71 @@
+"""``fusionnas data``: what a data set holds, and where to get it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from fusionnas.cli.app import app
+from fusionnas.cli.options import DataPath, Json, print_json
+
+group = typer.Typer(no_args_is_help=True, help="Describe a data set, or say where to get it.")
+app.add_typer(group, name="data")
+
+Name = Annotated[str, typer.Argument(metavar="NAME|SPACE", help="Registered data set, or a space file with its data.")]
+
+
+@group.command()
+def describe(
+    name: Name,
+    data_path: DataPath = None,
+    space: Annotated[str, typer.Option(help="Space that says which modalities of a registered set are read.")] = "ehr",
+    as_json: Json = False,
+) -> None:
+    """Load, split and preprocess a data set as a search would, and say what came out."""
+    from fusionnas.data.base import datasets
+    from fusionnas.data.load import load_dataset
+    from fusionnas.space import SearchSpace
+
+    known = name in datasets
+    loaded = SearchSpace.load(space if known else name)
+    dataset = load_dataset(loaded, data=name if known else None, data_path=data_path)
+    inputs = dataset.search.signature.to_json()["inputs"]
+    report = {**dataset.description, "inputs": inputs, "facts": dict(dataset.facts)}
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+
+
+@group.command()
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Registered data set.")],
+) -> None:
+    """Say where a registered data set comes from, under which licence, and where to put it."""
+    import inspect
+
+    from fusionnas.data.base import datasets
+
+    source = inspect.getmodule(datasets[name])
+    print(inspect.getdoc(source) or inspect.getdoc(datasets[name]) or name)
+
+
+def _print(report: dict[str, Any]) -> None:
+    for key, value in report.items():
+        if isinstance(value, dict):
+            print(f"{key}:")
+            for part, content in value.items():
+                print(f"  {part:16}{_inline(content)}")
+        elif isinstance(value, list):
+            print("\n".join([f"{key}:", *(f"  {_inline(item)}" for item in value)]) if value else f"{key}: none")
+        else:
+            print(f"{key + ':':18}{value}")
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_inline(item)}" for key, item in value.items())
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

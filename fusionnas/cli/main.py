@@ -1,0 +1,42 @@
+"""``fusionnas``: find where, when and how the modalities of a network should be fused."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+# Each import registers its command, in the order of the help page.
+from fusionnas.cli import search, resume, export, evaluate, predict, show, listing, validate, schema, data, bench  # isort: skip  # noqa: F401
+from fusionnas.cli.app import app
+from fusionnas.version import __version__
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"fusionnas {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Exit status: 0 done, 2 wrong input, 130 interrupted, 1 anything else.")
+def fusionnas(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find where, when and how the modalities of a network should be fused.
+
+    Start with: fusionnas search --space ehr.yaml
+    """
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point; SIGTERM ends a command as Ctrl-C does: resumable."""
+    signal.signal(signal.SIGTERM, _terminated)
+    app(prog_name="fusionnas")

@@ -1,0 +1,39 @@
+"""Options that several commands share, and printing for machines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Space = Annotated[str, typer.Option("--space", help="Space file, or the name of a bundled space such as ehr.yaml.")]
+Data = Annotated[
+    str | None, typer.Option("--data", help="Registered data set, or a file or folder; default: the space's own.")
+]
+DataPath = Annotated[
+    Path | None, typer.Option("--data-path", help="Folder from which the data set is read instead of its usual place.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=V", help="Override a key of the space; may be repeated.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and nothing else, on stdout.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes that train at the same time; default: one per core.")
+]
+Trained = Annotated[Path, typer.Argument(metavar="RUN|EXPORT", help="A finished run, or a native export.")]
+
+
+def print_json(data: Any) -> None:
+    """JSON on stdout; NaN and the infinities as null."""
+    from fusionnas.run.plain import json_bytes
+
+    sys.stdout.write(json_bytes(data).decode())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -1,0 +1,42 @@
+"""``fusionnas search``: the whole way from a space file to an exported network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fusionnas.cli.app import app
+from fusionnas.cli.options import Data, DataPath, Json, Settings, Space, Workers, cores
+
+
+@app.command()
+def search(
+    space: Space,
+    data: Data = None,
+    data_path: DataPath = None,
+    method: Annotated[str | None, typer.Option(help="Search method; see: fusionnas list methods.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of the final networks and baselines.")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="New or empty folder; default: runs/NAME-0001, ...")] = None,
+    workers: Workers = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Search, retrain, test once, export: all in one run folder."""
+    from fusionnas.api import search as run_search
+    from fusionnas.cli.closing import close
+    from fusionnas.run.progress import progress_for
+    from fusionnas.space import SearchSpace
+
+    overrides = list(settings or ())
+    overrides += [f"search.method={method}"] if method is not None else []
+    overrides += [f"search.seeds={seeds}"] if seeds is not None else []
+    loaded = SearchSpace.load(space, overrides)
+    with progress_for(machine=as_json) as progress:
+        run = run_search(
+            loaded, data=data, data_path=data_path, seed=seed, run_dir=run_dir, workers=workers or cores(),
+            progress=progress,
+        )  # fmt: skip
+    close(run, as_json=as_json)

@@ -1,0 +1,160 @@
+"""An architecture as a picture: modalities as lanes, levels and nodes as columns. Readable without colours."""
+
+from __future__ import annotations
+
+import io
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, PathPatch
+from matplotlib.path import Path as Curve
+
+from fusionnas.architecture import Architecture, NodeRef, Point, Source
+from fusionnas.errors import InputError
+from fusionnas.run.files import write_atomic
+from fusionnas.show.graph import Vertex, as_graph, color_of
+from fusionnas.show.layout import LEVEL_SIZE, LEVEL_STEP, NODE_HEIGHT, Layout, arrange, half_width
+
+FORMATS = (".svg", ".png", ".pdf")
+INK, PALE, LINE = "#1f2328", "#ffffff", "#57606a"
+Spot = tuple[float, float]
+INCH = 0.62
+"""Inches per unit of the drawing."""
+
+
+def write_picture(architecture: Architecture, path: Path) -> None:
+    """Draw into a ``.svg``, ``.png`` or ``.pdf`` file; an SVG carries a title and a description for screen readers.
+
+    Raises:
+        InputError: another ending. RunError: the file cannot be written.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path}: a picture ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    write_atomic(path, picture(architecture, path.suffix.lower()[1:]))
+
+
+def picture(architecture: Architecture, form: str) -> bytes:
+    """The drawing as the bytes of a file; equal architectures give equal bytes for ``svg`` and ``png``."""
+    with matplotlib.rc_context({"svg.hashsalt": "fusionnas", "svg.fonttype": "path", "font.family": "DejaVu Sans"}):
+        figure = _figure(architecture)
+        buffer = io.BytesIO()
+        metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+        figure.savefig(buffer, format=form, dpi=160, facecolor=PALE, metadata=metadata)
+    data = buffer.getvalue()
+    return _described(data.decode(), architecture).encode() if form == "svg" else data
+
+
+def _described(svg: str, architecture: Architecture) -> str:
+    """With title and description, as screen readers and browsers use them."""
+    lanes = "; ".join(
+        f"{name} with {len(layers)} encoder layers" + (f" ({', '.join(layers)})" if layers else "")
+        for name, layers in architecture.layers
+    )
+    words = f"<title>Fusion architecture {architecture.id}</title><desc>{escape(f'{lanes}. {architecture}')}</desc>"
+    start = svg.index("<svg")
+    end = svg.index(">", start) + 1
+    return svg[: end - 1] + ' role="img">' + words + svg[end:]
+
+
+def _figure(architecture: Architecture) -> Figure:
+    layout = arrange(architecture)
+    left = -0.75 - 0.145 * max(map(len, architecture.modalities))
+    right, bottom, top = layout.output + 1.05, layout.bottom - 0.65, 1.35
+    figure = Figure(figsize=((right - left) * INCH, (top - bottom) * INCH))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+    axes.set_axis_off()
+    axes.text(left + 0.15, 1.12, f"architecture {architecture.id}", ha="left", va="center", fontsize=9, color=LINE)
+    _lanes(axes, architecture, layout)
+    for source, target, data in as_graph(architecture).edges(data=True):
+        assert not isinstance(source, str), "nothing follows the output"
+        color = color_of(architecture, source.modality) if isinstance(source, Point) else INK
+        if isinstance(source, Point) and isinstance(target, Point):
+            _encoder(axes, layout.level(source), layout.level(target), data["label"], color)
+        else:
+            _arrow(axes, _way(architecture, layout, source, target), color)
+    for index, node in enumerate(architecture.nodes):
+        x, y = layout.node(index)
+        _box(axes, (x, y), (2 * half_width(node.operator), NODE_HEIGHT), face="#f6f8fa", edge=INK, rounding=0.3)
+        axes.text(x, y, node.operator, ha="center", va="center", fontsize=9.5, color=INK, zorder=4)
+    end = layout.heights[architecture.output]
+    axes.text(layout.output + 0.1, end, "output", ha="left", va="center", fontsize=10, fontweight="bold", color=INK)
+    return figure
+
+
+def _lanes(axes: Axes, architecture: Architecture, layout: Layout) -> None:
+    used = set(architecture.points())
+    for name, layers in architecture.layers:
+        y, color = layout.lanes[name], color_of(architecture, name)
+        lane = FancyBboxPatch((-0.45, y - 0.42), len(layers) * LEVEL_STEP + 0.9, 0.84, zorder=0, facecolor=color,
+                              boxstyle="round,pad=0,rounding_size=0.3", alpha=0.10, edgecolor="none")  # fmt: skip
+        axes.add_patch(lane)
+        axes.text(-0.62, y, name, ha="right", va="center", fontsize=11, fontweight="bold", color=INK)
+        for level in range(len(layers) + 1):
+            filled = Point(name, level) in used
+            x = level * LEVEL_STEP
+            _box(axes, (x, y), (LEVEL_SIZE, LEVEL_SIZE), face=color if filled else PALE, edge=color, rounding=0.14)
+            axes.text(x, y, str(level), ha="center", va="center", fontsize=10, zorder=4,
+                      color=_readable(color) if filled else INK, fontweight="bold" if filled else "normal")  # fmt: skip
+    for level in range(max(len(layers) for _, layers in architecture.layers) + 1):
+        axes.text(level * LEVEL_STEP, 0.68, f"level {level}", ha="center", va="center", fontsize=8, color=LINE)
+
+
+def _encoder(axes: Axes, start: Spot, end: Spot, name: str, color: str) -> None:
+    _arrow(axes, [(start[0] + LEVEL_SIZE / 2, start[1]), (end[0] - LEVEL_SIZE / 2, end[1])], color)
+    axes.text((start[0] + end[0]) / 2, start[1] + 0.12, name, ha="center", va="bottom", fontsize=8, color=INK)
+
+
+def _way(architecture: Architecture, layout: Layout, source: Source, target: Vertex) -> list[Spot]:
+    """Way points of a feature: out of its box, along its own height, into its reader."""
+    y = layout.heights[source]
+    if isinstance(source, Point):
+        x, lane = layout.level(source)
+        way = [(x + LEVEL_SIZE / 2, y)] if y == lane else [(x, lane - LEVEL_SIZE / 2), (x, y)]
+    else:
+        x, _ = layout.node(source.node)
+        way = [(x + half_width(architecture.nodes[source.node].operator), y)]
+    if not isinstance(target, NodeRef):
+        return [*way, (layout.output, y)]
+    node = architecture.nodes[target.node]
+    begin, centre = layout.columns[layout.column[target.node]]
+    ordered = sorted(node.inputs, key=lambda one: -layout.heights[one])
+    port = (len(ordered) - 1) / 2 - ordered.index(source)
+    pitch = min(0.18, (NODE_HEIGHT - 0.2) / (len(ordered) - 1))
+    entry = (centre - half_width(node.operator), layout.heights[target] + port * pitch)
+    return [*way, (max(begin, way[-1][0]), y), entry]
+
+
+def _arrow(axes: Axes, way: list[Spot], color: str) -> None:
+    """A line along the way points, its last piece an S-curve, with an arrow head."""
+    (x0, y0), (x1, y1) = way[-2], way[-1]
+    tip = x1 - 0.12
+    bend = (x0 + tip) / 2
+    points = [*way[:-1], (bend, y0), (bend, y1), (tip, y1)]
+    codes = [Curve.MOVETO, *[Curve.LINETO] * (len(way) - 2), *[Curve.CURVE4] * 3]
+    axes.add_patch(PathPatch(Curve(points, codes), facecolor="none", edgecolor=color, linewidth=1.6, capstyle="butt",
+                             joinstyle="round", zorder=1))  # fmt: skip
+    head = Curve([(x1, y1), (x1 - 0.17, y1 + 0.085), (x1 - 0.17, y1 - 0.085), (x1, y1)],
+                 [Curve.MOVETO, Curve.LINETO, Curve.LINETO, Curve.CLOSEPOLY])  # fmt: skip
+    axes.add_patch(PathPatch(head, facecolor=color, edgecolor="none", zorder=2))
+
+
+def _box(axes: Axes, centre: Spot, size: Spot, *, face: str, edge: str, rounding: float) -> None:
+    corner = (centre[0] - size[0] / 2, centre[1] - size[1] / 2)
+    axes.add_patch(FancyBboxPatch(corner, *size, boxstyle=f"round,pad=0,rounding_size={rounding}", facecolor=face,
+                                  edgecolor=edge, linewidth=1.5, zorder=3))  # fmt: skip
+
+
+def _readable(color: str) -> str:
+    """Black or white, whichever stands out more on ``color`` (luminance of WCAG 2)."""
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#ffffff" if (1.05) / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#000000"

@@ -1,0 +1,102 @@
+"""An architecture drawn with text: lanes for modalities, one line per feature, nodes where lines join."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from fusionnas.architecture import Architecture, Node, NodeRef
+from fusionnas.show.graph import Wire, color_of, rows_of
+
+
+def draw_terminal(architecture: Architecture, console: Console | None = None) -> None:
+    """Print the drawing; in a terminal too narrow for it, the same as a list."""
+    console = console or Console()
+    lines = terminal_lines(architecture)
+    if console.is_terminal and max(line.cell_len for line in lines) > console.width:
+        lines = _as_list(architecture)
+    console.print(f"[bold]{architecture.id}[/bold]  ", Text(str(architecture)), sep="", highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def terminal_lines(architecture: Architecture) -> list[Text]:
+    """The drawing, one line per row: where lines join, a node takes them in; its name stands to the right."""
+    rows = rows_of(architecture)
+    lines = _lanes(architecture, rows)
+    for index, node in enumerate(architecture.nodes):
+        _join(lines, rows, index, node)
+    for line, row in zip(lines, rows, strict=True):
+        if row[-1].source == architecture.output:
+            line.append("─▶ output", style="bold")
+    return lines
+
+
+def _lanes(architecture: Architecture, rows: list[list[Wire]]) -> list[Text]:
+    """The part left of the nodes: name of the modality, then its levels and the encoders between them."""
+    chains = dict(architecture.layers)
+    margin = max(map(len, chains)) + 2
+    seen: set[str] = set()
+    lines = []
+    for row in rows:
+        source = row[0].source
+        if isinstance(source, NodeRef):
+            lines.append(Text(" " * margin))
+            continue
+        style = color_of(architecture, source.modality)
+        first = source.modality not in seen
+        seen.add(source.modality)
+        line = Text(source.modality.ljust(margin) if first else " " * margin, style=f"bold {style}")
+        line.append(_chain(chains[source.modality], source.level, whole=first), style=style)
+        lines.append(line)
+    _pad(lines, rows, max(line.cell_len for line in lines), -1)
+    return lines
+
+
+def _chain(layers: tuple[str, ...], level: int, *, whole: bool) -> str:
+    """``0 ─gru─ 1 ─gru─ 2 ──`` up to ``level``; for a further level of a modality only its own end of it."""
+    text = "0"
+    for number, encoder in enumerate(layers[:level], start=1):
+        text += f" ─{encoder}─ {number}"
+    if not whole:
+        text = " " * (len(text) - len(f"╰{level}")) + f"╰{level}" if level else "╰0"
+    return f"{text} "
+
+
+def _join(lines: list[Text], rows: list[list[Wire]], index: int, node: Node) -> None:
+    """Draw a node: a vertical line through the rows that it reads, its name, and its result's line."""
+    _pad(lines, rows, max(line.cell_len for line in lines) + 1, index - 1)
+    before = [any(wire.start < index <= wire.end for wire in row) for row in rows]
+    read = [any(wire.start < index and wire.source in node.inputs for wire in row) for row in rows]
+    result = next(place for place, row in enumerate(rows) if any(wire.start == index for wire in row))
+    joined = [place for place, one in enumerate(read) if one or place == result]
+    for place, line in enumerate(lines):
+        if place == result:
+            sides = ("┬", "┼", "┴") if before[place] else ("╭", "├", "╰")
+            line.append(sides[(place > joined[0]) + (place == joined[-1])])
+        elif read[place]:
+            ends = "╮" if place == joined[0] else "╯" if place == joined[-1] else "┤"
+            line.append("●" if _alive(rows[place], index) else ends)
+        elif joined[0] < place < joined[-1]:
+            line.append("│")
+        else:
+            line.append("─" if _alive(rows[place], index) else " ")
+    lines[result].append(f" #{index} {node.operator} ", style="bold")
+    _pad(lines, rows, max(line.cell_len for line in lines), index)
+
+
+def _alive(row: list[Wire], index: int) -> bool:
+    """Whether the row carries something to the right of node ``index``."""
+    return any(wire.start <= index < wire.end for wire in row)
+
+
+def _pad(lines: list[Text], rows: list[list[Wire]], width: int, index: int) -> None:
+    for line, row in zip(lines, rows, strict=True):
+        line.append(("─" if _alive(row, index) else " ") * (width - line.cell_len))
+
+
+def _as_list(architecture: Architecture) -> list[Text]:
+    lines = [Text(f"{name}: {' ─ '.join(['0', *(f'{e} ─ {n}' for n, e in enumerate(layers, 1))])}")
+             for name, layers in architecture.layers]  # fmt: skip
+    lines += [Text(f"#{index} = {node}") for index, node in enumerate(architecture.nodes)]
+    return [*lines, Text(f"output = {architecture.output}")]
