@@ -16,7 +16,7 @@ def export(
     run: Trained,
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="all (default), native (JSON + safetensors), torch (model.pt2); may be repeated."),
+        typer.Option("--format", help="native (JSON, safetensors), torch (model.pt2) or all; may be repeated."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder to write; default: RUN/export.")] = None,
     as_json: Json = False,

@@ -76,7 +76,8 @@ def _balance(architecture: Architecture, heights: dict[Source, float], wires: li
         wanted = sum(heights[source] for source in node.inputs) / len(node.inputs)
         first, last = spans[own]
         ended = {source for source in node.inputs if spans[source][1] == first}
-        near = [one for one in spans if one != own and one not in ended and abs(heights[one] - wanted) < LINE_STEP - 0.05]
+        others = [source for source in spans if source != own and source not in ended]
+        near = [source for source in others if abs(heights[source] - wanted) < LINE_STEP - 0.05]
         if not any(spans[source][0] <= last and first <= spans[source][1] for source in near):
             heights[own] = wanted
 
