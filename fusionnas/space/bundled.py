@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import fusionnas
 from fusionnas.errors import SpaceError
+from fusionnas.space.places import closest
 
 
 def bundled_spaces() -> dict[str, Path]:
@@ -34,8 +34,8 @@ def find_space(given: str | Path) -> Path:
     for name in (str(given), f"{given}.yaml"):
         if name in bundled:
             return bundled[name]
-    close = difflib.get_close_matches(Path(given).stem, [Path(name).stem for name in bundled], n=1, cutoff=0.6)
-    hint = f" (did you mean '{close[0]}.yaml'?)" if close else ""
+    close = closest(Path(given).stem, [Path(name).stem for name in bundled])
+    hint = f" (did you mean '{close}.yaml'?)" if close else ""
     what = "is a folder, not a space file" if path.is_dir() else "no such file"
     raise SpaceError(f"{given}: {what}{hint}; bundled spaces: {', '.join(bundled) or 'none'}")
 

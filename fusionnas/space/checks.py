@@ -140,10 +140,11 @@ def _policy(modality: Modality, path: KeyPath) -> Iterator[Problem]:
 
 def _columns(modality: Modality, path: KeyPath) -> Iterator[Problem]:
     named = {"categorical": modality.categorical, "log": modality.log, "ranges": tuple(modality.ranges)}
-    allowed = {"categorical": ("tabular",), "log": ("tabular", "timeseries"), "ranges": ("tabular", "timeseries")}
+    numbers = ("tabular", "vector", "timeseries")
+    allowed = {"categorical": ("tabular",), "log": numbers, "ranges": numbers}
     for key, columns in named.items():
         if columns and modality.kind not in allowed[key]:
-            kinds = " and ".join(allowed[key])
+            kinds = ", ".join(allowed[key])
             yield Problem((*path, key), f"is for kind {kinds}; this modality's kind is {modality.kind}")
         elif modality.columns is not None:
             for column in columns:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from fusionnas.space.places import KeyPath, Problem, suggest
+from fusionnas.space.places import KeyPath, Problem, closest, suggest
 from fusionnas.space.reading import Document
 from fusionnas.space.schema import Files, Fusion, Modality, Search, Section, SpaceFile, Task, Training
 
@@ -48,8 +48,12 @@ _BOUNDS = {
 def explain(error: ValidationError, document: Document) -> list[Problem]:
     """One problem per thing that is wrong, in the order in which pydantic found them."""
     problems = []
-    for detail in error.errors():
+    details = error.errors()
+    misspelt = {_meant(path) for d in details if d["type"] == "extra_forbidden" and (path := _path(d, document.data))}
+    for detail in details:
         path = _path(detail, document.data)
+        if detail["type"] == "missing" and path in misspelt:
+            continue
         # Where no item of a list is valid, pydantic adds that the list is too short.
         echo = detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
         if path is not None and not echo:
@@ -57,6 +61,12 @@ def explain(error: ValidationError, document: Document) -> list[Problem]:
             place = document.keys.get(path) if unknown_key or detail["loc"][-1:] == ("[key]",) else None
             problems.append(Problem(path, _message(detail, path, document), place))
     return problems
+
+
+def _meant(path: KeyPath) -> KeyPath:
+    """The key that the unknown one at ``path`` comes closest to."""
+    section = section_at(path[:-1])
+    return (*path[:-1], closest(str(path[-1]), section.model_fields if section else ()) or "")
 
 
 def section_at(path: KeyPath) -> type[Section] | None:
@@ -130,5 +140,5 @@ def _shown(given: object) -> str:
 
 
 def _close(given: object, names: list[str]) -> str:
-    hint = suggest(given, names) if isinstance(given, str) else ""
-    return hint if "did you mean" in hint else ""
+    close = closest(given, names) if isinstance(given, str) else None
+    return f" (did you mean '{close}'?)" if close else ""

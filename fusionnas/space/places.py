@@ -44,8 +44,14 @@ def written(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
+def closest(given: str, known: Iterable[str]) -> str | None:
+    """The known name that ``given`` is most likely a misspelling of."""
+    close = difflib.get_close_matches(given, list(known), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
 def suggest(given: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)``, or all that is known where nothing comes close."""
     names = list(known)
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
-    return f" (did you mean '{close[0]}'?)" if close else f" (known: {', '.join(names)})"
+    close = closest(given, names)
+    return f" (did you mean '{close}'?)" if close else f" (known: {', '.join(names)})"

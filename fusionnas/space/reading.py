@@ -16,6 +16,7 @@ from fusionnas.space.places import KeyPath, Place, Problem
 # Anchors inside anchors may unfold to exponentially many values; no real space file comes near this number.
 _MOST_VALUES = 20_000
 _TAG = "tag:yaml.org,2002:"
+_KINDS = ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value", "merge")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 
@@ -50,7 +51,7 @@ class Document:
         except yaml.MarkedYAMLError as error:
             self.problems.append(Problem(root, _syntax(error), self._at(error.problem_mark)))
         except yaml.reader.ReaderError as error:
-            message = f"the character #x{ord(error.character):04x} is not allowed in YAML; save the file as plain text"
+            message = f"the character #x{int(error.character):04x} is not allowed in YAML; save the file as plain text"
             self.problems.append(Problem(root, message, self._at(_Mark(text, error.position))))
         except RecursionError:
             self.problems.append(Problem(root, "nested too deeply, or an anchor that holds itself"))
@@ -72,7 +73,7 @@ class Document:
         if self._values > _MOST_VALUES:
             raise yaml.MarkedYAMLError(problem=f"more than {_MOST_VALUES} values", problem_mark=node.start_mark)
         self.places[path] = self._at(node.start_mark)
-        if not node.tag.startswith(_TAG):
+        if node.tag.removeprefix(_TAG) not in _KINDS:
             return self._refuse(path, f"the tag '{node.tag}' is not read; write the plain value")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -91,8 +92,8 @@ class Document:
                 continue
             below = (*path, str(key_node.value))
             if key_node.value in data:
-                first = f" in line {self.keys[below].line}" if self._lines else ""
-                self.problems.append(Problem(below, f"given twice, first{first}; keep one", place, spoils=False))
+                first = f", first in line {self.keys[below].line}" if self._lines else ""
+                self.problems.append(Problem(below, f"given twice{first}; keep one", place, spoils=False))
                 continue
             self.keys[below] = place
             data[key_node.value] = self._read(value_node, below)

@@ -53,7 +53,9 @@ def tiny_space(
         for i, (depth, count) in enumerate(zip(levels, encoders, strict=True))
     }
     file = {
-        "name": "tiny", "task": {"kind": "binary"}, "modalities": modalities,
+        "name": "tiny",
+        "task": {"kind": "binary"},
+        "modalities": modalities,
         "fusion": {"nodes": nodes, "inputs": inputs, "operators": operators.split()},
     }
     return SearchSpace(SpaceFile.model_validate(file))
