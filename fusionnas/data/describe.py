@@ -11,8 +11,9 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     """Counts, shares of the labels, what is missing, and warnings.
 
     Returns:
-        ``source`` (name, licence, hash), ``parts`` (per part: samples, share of each label), ``inputs`` (per modality: view,
-        tokens, width, share of train samples that have it, and per column with gaps the share that has a value), ``notes``, ``facts``.
+        ``source`` (name, licence, hash), ``parts`` (per part: samples, share of each label), ``inputs`` (per modality:
+        view, tokens, width, share of train samples that have it, and per column with gaps the share that has a value),
+        ``notes``, ``facts``.
     """
     description = dict(dataset.description)
     counts = description.pop("counts")

@@ -89,7 +89,7 @@ def load_cohort(
     from fusionnas.space.schema import Files
 
     if isinstance(data, str) and data in datasets:
-        cohort = datasets[data](space, path=data_path)
+        cohort = _registered(space, data, data_path)
     elif data is not None:
         place = Path(data)
         if not place.exists():
@@ -105,13 +105,24 @@ def load_cohort(
         files = space.file.data if data_path is None else named_layout(data_path, space.file)
         cohort = load_files(files, space, space.folder if data_path is None else Path(), labelled=labelled)
     elif space.file.data in datasets:
-        cohort = datasets[space.file.data](space, path=data_path)
+        cohort = _registered(space, space.file.data, data_path)
     else:
         return load_cohort(space, space.folder / space.file.data, data_path, labelled=labelled)
     if labelled and cohort.development.target is None:
         raise DataError(
             "the data have no labels",
             [f"{cohort.description.get('source')}: training needs the outcome of every sample"],
+        )
+    return cohort
+
+
+def _registered(space: SearchSpace, name: str, path: Path | None) -> Cohort:
+    """A registered data set, if it has the outcome that the space predicts (when the space names one)."""
+    cohort = datasets[name](space, path=path)
+    task, target = space.file.task, cohort.description.get("target")
+    if target is not None and "target" in task.model_fields_set and task.target != target:
+        raise DataError(
+            f"the data set '{name}' has no such outcome", [f"task.target: '{task.target}', expected '{target}'"]
         )
     return cohort
 

@@ -118,7 +118,9 @@ def test_a_part_with_one_label_is_refused(tmp_path: Path) -> None:
 
 def test_unknown_data_are_named_with_a_suggestion(tmp_path: Path) -> None:
     write(tmp_path / "train.npz")
-    with pytest.raises(DataError, match="neither a registered data set nor a file or folder. Did you mean 'simulated_icu'?"):
+    with pytest.raises(
+        DataError, match="neither a registered data set nor a file or folder. Did you mean 'simulated_icu'?"
+    ):
         load_dataset(space(tmp_path), data="simulated_icux")
 
 

@@ -60,7 +60,9 @@ def test_grid_without_any_value_is_absent() -> None:
 
 def test_digest_changes_with_every_part_of_the_records() -> None:
     def digest(value: float = 1.0, label: int = 0, name: str = "a") -> str:
-        return Records({"x": Table.vectors(np.array([[value]]))}, np.array([label]), np.array([name]), None, ("n", "y")).digest()
+        return Records(
+            {"x": Table.vectors(np.array([[value]]))}, np.array([label]), np.array([name]), None, ("n", "y")
+        ).digest()
 
     assert digest() == digest()
     assert len({digest(), digest(2.0), digest(label=1), digest(name="b")}) == 4

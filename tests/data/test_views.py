@@ -78,7 +78,9 @@ def test_plain_standardises_flags_gaps_and_codes_categories() -> None:
 
 
 def test_plain_clips_and_takes_ranges_logs_and_categories_from_the_space() -> None:
-    raw = Table.of({"x": np.array([0.0, 1.0, 99.0]), "y": np.array([0.0, np.e - 1, 0.0]), "z": np.array([3.0, 4.0, 3.0])})
+    raw = Table.of(
+        {"x": np.array([0.0, 1.0, 99.0]), "y": np.array([0.0, np.e - 1, 0.0]), "z": np.array([3.0, 4.0, 3.0])}
+    )
     view = VIEWS["plain"].fit(raw, modality("tabular", ranges={"x": [0, 5]}, log=["y"], categorical=["z"]))
     assert view.notes() == ["implausible values of the train part that count as missing: x 1"]
     wild = Table.of({"x": np.array([1.0]), "y": np.array([1e30]), "z": np.array([4.0])})

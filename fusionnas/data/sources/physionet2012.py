@@ -50,6 +50,7 @@ def load(space: SearchSpace, *, path: Path | None) -> Cohort:
     test = loaded[names[1]] if len(names) > 1 else None
     description = {
         "source": "physionet2012",
+        "target": icu.TARGET,
         "url": "https://physionet.org/content/challenge-2012/1.0.0/",
         "licence": "Open Data Commons Attribution License v1.0",
         "sets": names,

@@ -167,7 +167,12 @@ def load(space: SearchSpace, *, path: Path | None) -> Cohort:
     records, probability = generate(DEVELOPMENT + TEST, np.random.default_rng(SEED))
     last = np.arange(DEVELOPMENT, DEVELOPMENT + TEST)
     facts = {"planted_interaction": ["vitals", "labs"], "bayes": _bayes(records.take(last), probability[last])}
-    description = {"source": "simulated_icu", "licence": "generated, no rights reserved", "seed": SEED}
+    description = {
+        "source": "simulated_icu",
+        "target": icu.TARGET,
+        "licence": "generated, no rights reserved",
+        "seed": SEED,
+    }
     return Cohort(records.take(np.arange(DEVELOPMENT)), records.take(last), {}, description, facts)
 
 
