@@ -49,8 +49,9 @@ class LowRankTensor(FusionOperator):
         values, present = vector_slots(features)
         factors = torch.where(present.unsqueeze(-1), self.factors(values), 1.0)
         product = functools.reduce(torch.mul, factors.unbind(-2))
-        product = product.reshape(*product.shape[:-1], self.width, RANK)
-        mixed = (product * per_member(self.scales, product)).sum(-1)
+        # Ranks before channels: a sum over an innermost dimension of 4 would cost more than the products.
+        scaled = product * per_member(self.scales.repeat_interleave(self.width, -1), product)
+        mixed = scaled.reshape(*scaled.shape[:-1], RANK, self.width).sum(-2)
         return vector_result(mixed + per_member(self.bias, mixed), present.any(-1))
 
     @classmethod

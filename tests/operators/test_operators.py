@@ -63,9 +63,9 @@ def test_gate_pinned_shut_removes_an_input():
 def test_low_rank_tensor_is_a_tensor_contraction():
     operator, (a, b) = operators["low_rank_tensor"](2, 3).double(), vectors(2, width=3)
     nn.init.normal_(operator.bias)
-    weight, bias = operator.factors.weight.unflatten(1, (3, 4)), operator.factors.bias.unflatten(1, (3, 4))
-    factors = torch.cat((bias[..., None], weight), -1)  # (input, D out, rank, 1 + D in)
-    tensor = torch.einsum("r,ori,orj->oij", operator.scales, factors[0], factors[1])
+    weight, bias = operator.factors.weight.unflatten(1, (4, 3)), operator.factors.bias.unflatten(1, (4, 3))
+    factors = torch.cat((bias[..., None], weight), -1)  # (input, rank, D out, 1 + D in)
+    tensor = torch.einsum("r,roi,roj->oij", operator.scales, factors[0], factors[1])
     ones = torch.ones(5, 1, dtype=torch.float64)
     a1, b1 = torch.cat((ones, values(a).double()), 1), torch.cat((ones, values(b).double()), 1)
     expected = torch.einsum("oij,bi,bj->bo", tensor, a1, b1) + operator.bias
