@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from fusionnas.api import SearchRun
 
-_SHOWN = 3
-"""Metrics in the table: the headline metric and the next ones; ``results.json`` has all."""
+_SHOWN = (3, 2, 1)
+"""Metrics in the table, as many as fit: the headline metric first; ``results.json`` has all."""
 
 
 def close(run: SearchRun, *, as_json: bool) -> None:
@@ -23,27 +23,28 @@ def close(run: SearchRun, *, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from fusionnas.cli.tables import print_table
+    from fusionnas.cli.tables import print_widest
 
     results = run.results
     console = Console(highlight=False)
     console.print(f"\n[bold]found[/bold] {run.architecture.id}  ", end="")
     console.print(str(run.architecture), markup=False)
-    print_table(comparison(results))
+    print_widest([comparison(results, shown) for shown in _SHOWN])
+    console.print(f"{_caption(results)}\n", markup=False)
     console.print(results["verdict"], markup=False)
-    console.print(f"\nrun      {run.path}\nnetwork  {run.path / 'export'}", markup=False)
-    console.print(f"next     fusionnas show {run.path}   fusionnas evaluate {run.path}", markup=False)
+    console.print(f"\nrun      {run.path}\nnetwork  {run.path / 'export'}", markup=False, soft_wrap=True)
+    console.print(f"next     fusionnas show {run.path}   fusionnas evaluate {run.path}", markup=False, soft_wrap=True)
 
 
-def comparison(results: Mapping[str, Any]) -> Table:
+def comparison(results: Mapping[str, Any], shown: int) -> Table:
     """The found network and its baselines on the test part, best first by the headline metric."""
     from rich.text import Text
 
     from fusionnas.cli.tables import new_table
 
     headline = results["metric"]
-    metrics = [headline, *(name for name in results["test"] if name != headline)][:_SHOWN]
-    columns = ["parameters", *metrics, "found is better by"]
+    metrics = [headline, *(name for name in results["test"] if name != headline)][:shown]
+    columns = ["parameters", *(name.replace("_", "\n") for name in metrics), "found is better by"]
     table = new_table("on test", *columns, right=columns)
     rows = [("found", results, results.get("cost", {}).get("parameters"))]
     rows += [(name, row, row.get("parameters")) for name, row in results["baselines"].items()]
@@ -51,21 +52,25 @@ def comparison(results: Mapping[str, Any]) -> Table:
     for name, row, parameters in rows:
         scores = [_score(row["test"].get(metric), (row.get("spread") or {}).get(metric)) for metric in metrics]
         size = "" if parameters is None else f"{parameters:,}"
-        table.add_row(*map(Text, (name, size, *scores, _difference(row))), style="bold" if row is results else None)
-    seeds = results.get("seeds", {}).get("networks")
-    if seeds:
-        table.caption = f"mean ± standard deviation of {seeds} seeds; difference in {headline} with 95 % interval"
+        cells = map(Text, (name, size, *scores, _difference(row)))
+        table.add_row(*cells, style="bold" if row is results else None)
     return table
+
+
+def _caption(results: Mapping[str, Any]) -> str:
+    seeds = results["seeds"]["networks"]
+    several = f"mean ± standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
+    return f"{several}; difference in {results['metric']} with its 95 % interval"
 
 
 def _score(mean: float | None, spread: float | None) -> str:
     if mean is None:
         return ""
-    return f"{mean:.4f}" + (f" ± {spread:.4f}" if spread is not None else "")
+    return f"{mean:.4f}" + (f" ±{spread:.4f}".replace("0.", ".") if spread is not None else "")
 
 
 def _difference(row: Mapping[str, Any]) -> str:
     if "difference" not in row:
         return ""
     low, high = row["interval"]
-    return f"{row['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
+    return f"{row['difference']:+.4f} [{low:+.3f}, {high:+.3f}]"

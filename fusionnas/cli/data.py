@@ -24,14 +24,14 @@ def describe(
 ) -> None:
     """Load, split and preprocess a data set as a search would, and say what came out."""
     from fusionnas.data.base import datasets
+    from fusionnas.data.describe import describe as in_words
     from fusionnas.data.load import load_dataset
     from fusionnas.space import SearchSpace
 
     known = name in datasets
     loaded = SearchSpace.load(space if known else name)
     dataset = load_dataset(loaded, data=name if known else None, data_path=data_path)
-    inputs = dataset.search.signature.to_json()["inputs"]
-    report = {**dataset.description, "inputs": inputs, "facts": dict(dataset.facts)}
+    report = in_words(dataset)
     if as_json:
         print_json(report)
     else:
@@ -52,20 +52,20 @@ def get(
 
 
 def _print(report: dict[str, Any]) -> None:
-    for key, value in report.items():
-        if isinstance(value, dict):
-            print(f"{key}:")
-            for part, content in value.items():
-                print(f"  {part:16}{_inline(content)}")
-        elif isinstance(value, list):
-            print("\n".join([f"{key}:", *(f"  {_inline(item)}" for item in value)]) if value else f"{key}: none")
+    for section, content in report.items():
+        if isinstance(content, dict):
+            print(f"{section}:" if content else f"{section}: none")
+            for name, value in content.items():
+                print(f"  {name:20}{_inline(value)}")
         else:
-            print(f"{key + ':':18}{value}")
+            print("\n".join([f"{section}:", *(f"  {item}" for item in content)]) if content else f"{section}: none")
 
 
 def _inline(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_inline(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_inline(item)}" for key, item in value.items() if item != {})
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_inline, value))
     if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and value > 9999 else str(value)
