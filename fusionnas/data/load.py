@@ -194,4 +194,7 @@ def _check_groups(parts: dict[str, Records]) -> None:
                 problems.append(f"group {group!r} is in part '{seen[group]}' and in part '{name}'")
     if problems:
         more = [f"and {len(problems) - 5} more groups"] if len(problems) > 5 else []
-        raise DataError("groups cross the given parts: the test would not be honest", problems[:5] + more)
+        raise DataError(
+            "groups cross the given parts: the test would not be honest",
+            problems[:5] + more + ["give parts that keep groups together, or leave out 'group'"],
+        )

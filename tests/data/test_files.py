@@ -173,10 +173,7 @@ COLUMNS = {
 
 def rows(count: int = N) -> list[str]:
     head = "who,age,sex,stage,f1,f2,note,drug,label"
-    body = [
-        f'p{i},{30 + i},{"fm"[i % 2]},{i % 3},{i / 7},{-i},"Well, so"{"" if i else ""},A1;B2,{i % 2}'
-        for i in range(count)
-    ]
+    body = [f'p{i},{30 + i},{"fm"[i % 2]},{i % 3},{i / 7},{-i},"Well, so",A1;B2,{i % 2}' for i in range(count)]
     return [head, *body]
 
 

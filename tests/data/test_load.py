@@ -147,3 +147,14 @@ def test_sources_may_fix_parts_and_plug_ins_register_them(tmp_path: Path) -> Non
     data = load_dataset(SearchSpace.parse(text))
     assert data.search.select.ids.tolist() == cohort.development.ids[:100].tolist()
     assert len(data.search.all()) == 2400
+
+
+def test_the_plug_in_of_the_documentation_works(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "data.md"
+    code = page.read_text().split("```python\n")[1].split("```")[0]
+    (tmp_path / "my_data.py").write_text(code)
+    text = "name: s\nplugins: [my_data.py]\ndata: my_data\ntask: {kind: binary, target: sepsis}\n"
+    text += "modalities: {static: {kind: tabular, encoder: mlp}, vitals: {kind: timeseries, encoder: gru}}\n"
+    (tmp_path / "space.yaml").write_text(text + "fusion: {nodes: 1}\n")
+    data = load_dataset(SearchSpace.load(tmp_path / "space.yaml"))
+    assert [len(data.search.all()), data.test.size] == [80, 20]

@@ -218,7 +218,7 @@ def _series(rows: _EventRows, names: Sequence[str], size: int) -> Series:
 
 def _outcomes(folder: Path, ids: Sequence[str]) -> Ints | None:
     """(N,) 0 = survived, 1 = died; None if the set has no outcomes file."""
-    letter = folder.name[-1:]
+    letter = folder.resolve().name[-1:]
     candidates = [
         folder / "outcomes.csv",
         *sorted(folder.glob("Outcomes-?.txt")),
