@@ -30,8 +30,8 @@ def close(run: SearchRun, *, as_json: bool) -> None:
     console.print(f"\n[bold]found[/bold] {run.architecture.id}  ", end="")
     console.print(str(run.architecture), markup=False)
     print_widest([comparison(results, shown) for shown in _SHOWN])
-    console.print(f"{_caption(results)}\n", markup=False)
-    console.print(results["verdict"], markup=False)
+    console.print(f"{_caption(results)}\n", markup=False, soft_wrap=not console.is_terminal)
+    console.print(results["verdict"], markup=False, soft_wrap=not console.is_terminal)
     console.print(f"\nrun      {run.path}\nnetwork  {run.path / 'export'}", markup=False, soft_wrap=True)
     console.print(f"next     fusionnas show {run.path}   fusionnas evaluate {run.path}", markup=False, soft_wrap=True)
 
