@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionnas.architecture import Architecture
-from fusionnas.errors import InputError, RunError, did_you_mean
+from fusionnas.errors import DataError, InputError, RunError, did_you_mean
 from fusionnas.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def search(
     data_path: Path | None = None,
     seed: int = 0,
     run_dir: Path | None = None,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> SearchRun:
     """Find an architecture, train it, test it once, export it; everything is kept in a run folder.
@@ -55,6 +57,8 @@ def search(
         data_path: folder that the data set reads instead of its usual place.
         seed: of everything random.
         run_dir: new or empty folder; default: the next free ``runs/NAME-0001``.
+        workers: processes that train networks at the same time; results do not depend on it. More than one needs
+            the usual ``if __name__ == "__main__":`` in a script.
         progress: where to tell how far it is; default: nowhere.
 
     Raises:
@@ -74,10 +78,10 @@ def search(
     run = Run.create(run_dir, space=space, settings=settings)
     with run:
         run.record("data", hash=dataset.description["hash"])
-        return _carry_out(run, space, dataset, seed, progress)
+        return _carry_out(run, space, dataset, seed, workers, progress)
 
 
-def resume(run_dir: Path, *, progress: Progress | None = None) -> SearchRun:
+def resume(run_dir: Path, *, workers: int = 1, progress: Progress | None = None) -> SearchRun:
     """Carry a stopped run on; it ends exactly as it would have ended undisturbed. A finished run is just read.
 
     Raises:
@@ -100,7 +104,7 @@ def resume(run_dir: Path, *, progress: Progress | None = None) -> SearchRun:
             )
         if not before:
             run.record("data", hash=dataset.description["hash"])
-        return _carry_out(run, space, dataset, settings["seed"], progress)
+        return _carry_out(run, space, dataset, settings["seed"], workers, progress)
 
 
 def _dataset(space: SearchSpace, data: str | Path | None, data_path: str | Path | None, seed: int) -> Dataset:
@@ -109,19 +113,28 @@ def _dataset(space: SearchSpace, data: str | Path | None, data_path: str | Path 
     return load_dataset(space, data=data, data_path=None if data_path is None else Path(data_path), seed=seed)
 
 
-def _carry_out(run: Run, space: SearchSpace, dataset: Dataset, seed: int, progress: Progress | None) -> SearchRun:
+def _carry_out(
+    run: Run, space: SearchSpace, dataset: Dataset, seed: int, workers: int, progress: Progress | None
+) -> SearchRun:
     from fusionnas.export.native import write_native
-    from fusionnas.run.progress import SilentProgress
-    from fusionnas.search.method import Task
+    import torch
+
+    from fusionnas.run.progress import QuietProgress
+    from fusionnas.search.method import Problem, Task
     from fusionnas.search.pipeline import run_search
     from fusionnas.search.pretrain import pretrain
 
-    shown = progress or SilentProgress()
-    start = time.monotonic()
-    pretrained = pretrain(space, dataset.search, seed=seed, run=run, progress=shown)
-    task = Task(space, dataset.search, seed, run, shown, pretrained)
-    outcome = run_search(task, dataset)
-    network = outcome.network.network(task)
+    shown = progress or QuietProgress(stages=False)
+    start, threads = time.monotonic(), torch.get_num_threads()
+    # One thread for every number: results then depend neither on the machine's cores nor on the number of workers.
+    torch.set_num_threads(1)
+    try:
+        pretrained = pretrain(space, dataset.search, seed=seed, run=run, progress=shown)
+        task = Task(Problem(space, dataset.search, seed, pretrained), run, shown, workers)
+        outcome = run_search(task, dataset)
+        network = outcome.network.network(task.problem)
+    finally:
+        torch.set_num_threads(threads)
     write_native(run.path, network, space.to_yaml(), dataset.preprocessing)
     results = {**outcome.results, "seconds": round(time.monotonic() - start, 1)}
     run.write_json("results.json", results)
@@ -154,7 +167,7 @@ def export(run_dir: Path, *, formats: Sequence[str] = FORMATS, output: Path | No
     """
     from fusionnas.export.native import read_native, write_native
     from fusionnas.export.torch_program import write_torch
-    from fusionnas.run.files import write_json
+    from fusionnas.run.files import write_atomic
 
     wanted = FORMATS if "all" in formats else tuple(dict.fromkeys(formats))
     unknown = [name for name in wanted if name not in FORMATS]
@@ -169,7 +182,7 @@ def export(run_dir: Path, *, formats: Sequence[str] = FORMATS, output: Path | No
         report["native"] = {"file": "weights.safetensors", "max_difference": _reread(folder, model.network)}
     if "torch" in wanted:
         report["torch"] = write_torch(folder / "model.pt2", model.network)
-    write_json(folder / "export.json", report)
+    write_atomic(folder / "export.json", (json.dumps(report, indent=2) + "\n").encode())
     return report
 
 
@@ -193,7 +206,8 @@ def evaluate(
         run_or_export: a finished run or a native export.
         data: registered data set or folder; default: what the network was trained on.
         data_path: any folder in that data set's layout, such as one more PhysioNet set: all of it is scored.
-        split: without ``data_path``: "test", or "development" (which the network was trained on).
+        split: without ``data_path``: "test" (a run records that its test part was opened once more), or
+            "development", the samples that the network was chosen and trained on.
 
     Returns:
         ``{"metrics": {name: value}, "n": samples, "split": ..., "data": ...}``.
@@ -201,17 +215,33 @@ def evaluate(
     Raises:
         RunError, DataError: network or data cannot be used; also when labels are missing.
     """
-    from fusionnas.data.load import load_part, load_records
+    from fusionnas.data.load import load_cohort, load_part, load_records
     from fusionnas.export.native import read_native
     from fusionnas.network import predict as run_network
     from fusionnas.training.scoring import scores
 
+    if split not in ("test", "development"):
+        raise InputError(f"split: given '{split}', expected 'test' or 'development'")
     model = read_native(run_or_export)
-    records = load_records(model.space, data=data, data_path=data_path, split=split, labelled=True)
+    if split == "development" and data_path is None:
+        records = load_cohort(model.space, data, None).development
+    else:
+        records = load_records(model.space, data, data_path)
+    source = str(data_path or data or model.space.file.data)
+    if records.target is None:
+        raise DataError(f"{source} has no labels to compare with", ["use 'fusionnas predict' for data without labels"])
     part = load_part(model.preprocessing, records)
+    if split == "test" and data is None and data_path is None and (run_or_export / "journal.jsonl").is_file():
+        _record_opening(run_or_export, len(part))
     logits = run_network(model.network, part.inputs)
-    return {"metrics": scores(logits, part.target), "n": len(part), "split": split,
-            "data": str(data_path or data or model.space.file.data)}  # fmt: skip
+    return {"metrics": scores(logits, part.target), "n": len(part), "split": split, "data": source}
+
+
+def _record_opening(path: Path, samples: int) -> None:
+    from fusionnas.run import Run
+
+    with Run.open(path) as run:
+        run.record("test_opened", by="evaluate", samples=samples)
 
 
 def predict(
@@ -236,7 +266,7 @@ def predict(
     from fusionnas.training.scoring import probabilities
 
     model = read_native(run_or_export)
-    records = load_records(model.space, data=data, data_path=data_path, split="test", labelled=False)
+    records = load_records(model.space, data, data_path)
     part = load_part(model.preprocessing, records)
     table = probabilities(run_network(model.network, part.inputs))
     classes = [str(name) for name in model.preprocessing.classes]

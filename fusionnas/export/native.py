@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -22,7 +21,6 @@ from fusionnas.errors import FusionNASError, RunError
 from fusionnas.network import FusionNetwork, build
 from fusionnas.run.files import write_atomic
 from fusionnas.space import SearchSpace
-from fusionnas.space.schema import SpaceFile
 
 FILES = ("architecture.json", "weights.safetensors", "preprocessing.json", "space.yaml")
 
@@ -33,7 +31,7 @@ class Model:
 
     Attributes:
         network: in eval mode.
-        space: the space it was found in (not checked against registries of search methods).
+        space: the space it was found in.
         preprocessing: raw records -> inputs.
         results: ``results.json`` where the folder has one.
     """
@@ -69,9 +67,9 @@ def read_native(folder: Path) -> Model:
         raise RunError(f"{folder} holds no trained network{unfinished}", [f"{name}: missing" for name in missing])
     try:
         architecture = Architecture.from_json(_read_json(folder / "architecture.json"))
-        file = SpaceFile.model_validate(yaml.safe_load((folder / "space.yaml").read_text()))
         preprocessing = Preprocessing.from_json(_read_json(folder / "preprocessing.json"))
-        space = SearchSpace(file, folder=folder)
+        # Running a network needs no search method: its name is not looked up, no search code is imported.
+        space = SearchSpace.load(folder / "space.yaml", method=False)
         network = build(space, architecture, architecture.signature)
         network.load_state_dict(load((folder / "weights.safetensors").read_bytes()))
     except FusionNASError as error:

@@ -5,6 +5,7 @@ Differences are paired: the same test samples, the same resamples of them, means
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from fusionnas.training.scoring import LOWER_IS_BETTER, applicable, metric, probabilities
 
-RESAMPLES = 400
+RESAMPLES = 300
 
 
 def summary(logits: Tensor, target: Tensor) -> dict[str, Any]:
@@ -28,31 +29,36 @@ def summary(logits: Tensor, target: Tensor) -> dict[str, Any]:
     return table
 
 
-def paired(ours: Tensor, theirs: Tensor, target: Tensor, name: str, *, generator: np.random.Generator) -> dict[str, Any]:
-    """How much better ours is (positive = better), with a 95 % bootstrap interval over test samples.
+def paired(
+    ours: Tensor, rivals: Mapping[str, Tensor], target: Tensor, name: str, *, generator: np.random.Generator
+) -> dict[str, dict[str, Any]]:
+    """Per rival, how much better ours is (positive = better), with a 95 % bootstrap interval over test samples.
 
     Args:
-        ours, theirs: logits (S, N, C) of S seeds.
+        ours, rivals: logits (S, N, C) of S seeds; the mean of the metric over seeds is compared.
         target: labels (N,).
         name: the metric.
-        generator: of the resamples; give an equal one to every comparison.
+        generator: of the resamples, which all rivals share.
     """
     sign = -1.0 if name in LOWER_IS_BETTER else 1.0
     labels = target.numpy()
-    own, other = [probabilities(x) for x in ours], [probabilities(x) for x in theirs]
+    sides = {key: [probabilities(x) for x in logits] for key, logits in {"": ours, **rivals}.items()}
 
-    def difference(weight: NDArray[np.float64] | None) -> float:
-        mean = [np.mean([metric(name, p, labels, weight) for p in side]) for side in (own, other)]
-        return sign * float(mean[0] - mean[1])
+    def differences(weight: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        means = [np.mean([metric(name, p, labels, weight) for p in side]) for side in sides.values()]
+        return sign * (means[0] - np.array(means[1:]))
 
-    drawn = []
+    drawn: list[NDArray[np.float64]] = []
     while len(drawn) < RESAMPLES:
         weight = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels))).astype(np.float64)
         # A ranking metric needs both classes; a resample of a rare class may miss it.
-        if own[0].shape[1] > 2 or len(np.unique(labels[weight > 0])) == 2:
-            drawn.append(difference(weight))
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return {"difference": difference(None), "interval": [float(low), float(high)]}
+        if ours.shape[-1] > 1 or len(np.unique(labels[weight > 0])) == 2:
+            drawn.append(differences(weight))
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    return {
+        rival: {"difference": float(d), "interval": [float(a), float(b)]}
+        for rival, d, a, b in zip(rivals, differences(None), low, high, strict=True)
+    }
 
 
 def verdict(name: str, results: dict[str, dict[str, Any]], modalities: tuple[str, ...], interaction: dict[str, float]) -> str:

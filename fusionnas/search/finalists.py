@@ -12,8 +12,8 @@ from fusionnas.architecture import Architecture, Node, NodeRef, Point
 from fusionnas.feature import Feature
 from fusionnas.search.choice import one_standard_error
 from fusionnas.search.method import Found, Task
-from fusionnas.search.references import late, sources
-from fusionnas.search.retrain import Retrained, mean_losses, retrain
+from fusionnas.search.references import named, sources
+from fusionnas.search.retrain import Job, Retrained, mean_losses, retrain
 from fusionnas.supernet.mixing import reachable
 from fusionnas.training.randomness import derive
 from fusionnas.training.scoring import nll
@@ -45,24 +45,26 @@ class Winner:
 
 
 def choose(task: Task, found: Found) -> Winner:
-    """Retrain the finalists, and late fusion beside them; choose; drop inputs that the choice ignores."""
-    candidates = list(dict.fromkeys([*found.finalists, late(task.space, found.layers)]))
-    trained = [_train(task, architecture) for architecture in candidates]
+    """Retrain the finalists and, as their rivals, all references; choose; drop inputs that the choice ignores."""
+    candidates = list(dict.fromkeys([*found.finalists, *named(task.space, found.layers).values()]))
+    trained = _train(task, candidates)
     chosen = _best(task, trained)
     inputs = _ablate(task, trained[chosen])
     simpler = without(task.space, candidates[chosen], [i["point"] for i in inputs if i["ignored"]], found.layers)
     if simpler is not None and simpler not in candidates:
-        trained.append(_train(task, simpler))
-        pair = [trained[chosen], trained[-1]]
-        # An ignored input is gone unless the network without it turns out worse than one standard error.
-        if _worse(task, pair) == 0:
+        trained += _train(task, [simpler])
+        # An ignored input is gone unless the network without it turns out worse by more than one standard error.
+        if not _worse(task, trained[-1], trained[chosen]):
             chosen = len(trained) - 1
     return Winner(trained[chosen], [_row(task, t) for t in trained], [_public(i) for i in inputs])
 
 
-def _train(task: Task, architecture: Architecture) -> list[Retrained]:
-    task.progress.stage(f"retrain {architecture.id}", task.space.file.training.epochs * FINALIST_SEEDS)
-    return [retrain(task, architecture, seed) for seed in range(FINALIST_SEEDS)]
+def _train(task: Task, candidates: list[Architecture]) -> list[list[Retrained]]:
+    """Every candidate's trainings, one per finalist seed."""
+    jobs = [Job(architecture, seed) for architecture in candidates for seed in range(FINALIST_SEEDS)]
+    task.progress.stage("retrain finalists", len(jobs))
+    trained = retrain(task, jobs)
+    return [trained[i : i + FINALIST_SEEDS] for i in range(0, len(trained), FINALIST_SEEDS)]
 
 
 def _best(task: Task, trained: list[list[Retrained]]) -> int:
@@ -70,9 +72,9 @@ def _best(task: Task, trained: list[list[Retrained]]) -> int:
     return one_standard_error(losses, [len(sources(task.space, t[0].architecture)) for t in trained])
 
 
-def _worse(task: Task, pair: list[list[Retrained]]) -> int:
-    difference = mean_losses(task, pair[1]) - mean_losses(task, pair[0])
-    return int(float(difference.mean()) > float(difference.std()) / len(difference) ** 0.5)
+def _worse(task: Task, simpler: list[Retrained], fuller: list[Retrained]) -> bool:
+    difference = mean_losses(task, simpler) - mean_losses(task, fuller)
+    return float(difference.mean()) > float(difference.std()) / len(difference) ** 0.5
 
 
 def _row(task: Task, trained: list[Retrained]) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def _ablate(task: Task, trained: list[Retrained]) -> list[dict[str, Any]]:
 
 
 def _loss_without(task: Task, trained: Retrained, point: Point, order: Tensor) -> Tensor:
-    network, inputs = trained.network(task), task.data.select.inputs
+    network, inputs = trained.network(task.problem), task.data.select.inputs
     features = network.encode(inputs)
     logits = network.head({p: f.rows(order) if p == point else f for p, f in features.items()})
     for name, path in network.wide.items():

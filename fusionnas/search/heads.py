@@ -8,7 +8,7 @@ same function, same gradients.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +48,7 @@ class HeadSettings:
     batch_size: int = 128
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
+    dropout: float = 0.0
 
 
 def stackable(candidate: Candidate) -> bool:
@@ -76,6 +77,7 @@ class HeadStack(nn.Module):
             for i in range(len(nodes))
         )
         self.readout = stack_modules([head.readout for head in heads])
+        self.dropout = nn.Dropout(settings.dropout)
         self._route()
         self.optimizer = torch.optim.Adam(
             self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
@@ -110,11 +112,12 @@ class HeadStack(nn.Module):
             ]
             outputs.append(run_operator(operator, inputs))
         fused = pool(outputs[-1]) if outputs else cache.vectors[self.ends]
-        logits: Tensor = self.readout(fused)
+        logits: Tensor = self.readout(self.dropout(fused))
         return logits
 
     def _input(self, cache: Cache, rows: Tensor, refs: Tensor, outputs: list[Feature], *, sequence: bool) -> Feature:
         feature = cache.gather(rows, sequence=sequence)
+        feature = feature._replace(values=self.dropout(feature.values))
         for node, output in enumerate(outputs):
             here = refs == node
             if bool(here.any()):
@@ -126,20 +129,21 @@ class HeadStack(nn.Module):
 
         Batches are a function of (seed, epoch) alone: the same for every group and every member.
         """
+        self.train()
         for offset, factor in enumerate(epochs):
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * factor
-            generator = torch.Generator().manual_seed(derive(seed, "heads", start + offset))
-            for index in torch.randperm(len(cache.target), generator=generator).split(self.settings.batch_size):
-                batch = cache.rows(index)
-                loss = nll(self(batch), batch.target).mean(-1).sum()
-                self.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                self.optimizer.step()
+            with seeded(derive(seed, "dropout", self.candidates[0].operators, start + offset)):
+                for batch in _batches(cache, self.settings.batch_size, derive(seed, "heads", start + offset)):
+                    loss = nll(self(batch), batch.target).mean(-1).sum()
+                    self.optimizer.zero_grad(set_to_none=True)
+                    loss.backward()
+                    self.optimizer.step()
 
     @torch.no_grad()
     def losses(self, cache: Cache) -> Tensor:
         """Negative log-likelihood per member and sample, (G, N)."""
+        self.eval()
         parts = torch.arange(len(cache.target)).split(self.settings.batch_size)
         return torch.cat([nll(self(batch), batch.target) for batch in (cache.rows(index) for index in parts)], dim=1)
 
@@ -172,20 +176,20 @@ class SequentialHeads:
     def fit(self, cache: Cache, epochs: Sequence[float], *, seed: int, start: int = 0) -> None:
         """See :meth:`HeadStack.fit`."""
         for head, optimizer in zip(self._heads, self._optimizers, strict=True):
+            head.train()
             for offset, factor in enumerate(epochs):
                 optimizer.param_groups[0]["lr"] = self.settings.learning_rate * factor
-                generator = torch.Generator().manual_seed(derive(seed, "heads", start + offset))
-                for index in torch.randperm(len(cache.target), generator=generator).split(self.settings.batch_size):
-                    batch = cache.rows(index)
-                    loss = nll(head(self._features(head, batch)), batch.target).mean()
-                    optimizer.zero_grad(set_to_none=True)
-                    loss.backward()
-                    optimizer.step()
+                with seeded(derive(seed, "dropout", self.candidates[0].operators, start + offset)):
+                    for batch in _batches(cache, self.settings.batch_size, derive(seed, "heads", start + offset)):
+                        loss = nll(head(self._features(head, batch)), batch.target).mean()
+                        optimizer.zero_grad(set_to_none=True)
+                        loss.backward()
+                        optimizer.step()
 
     @torch.no_grad()
     def losses(self, cache: Cache) -> Tensor:
         """See :meth:`HeadStack.losses`."""
-        return torch.stack([nll(head(self._features(head, cache)), cache.target) for head in self._heads])
+        return torch.stack([nll(head.eval()(self._features(head, cache)), cache.target) for head in self._heads])
 
     def keep(self, members: Sequence[int]) -> None:
         """See :meth:`HeadStack.keep`."""
@@ -207,7 +211,13 @@ class SequentialHeads:
 def initial_head(candidate: Candidate, settings: HeadSettings) -> FusionHead:
     """The candidate's head at its start: a function of architecture and seed alone."""
     with seeded(derive(candidate.seed, "head", candidate.architecture.id)):
-        return FusionHead(candidate.architecture, settings.width, settings.outputs)
+        return FusionHead(candidate.architecture, settings.width, settings.outputs, dropout=settings.dropout)
+
+
+def _batches(cache: Cache, size: int, seed: int) -> Iterator[Cache]:
+    generator = torch.Generator().manual_seed(seed)
+    for index in torch.randperm(len(cache.target), generator=generator).split(size):
+        yield cache.rows(index)
 
 
 def _widen(operator: nn.Module, arity: int, width: int) -> nn.Module:

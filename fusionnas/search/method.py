@@ -23,24 +23,57 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a method receives.
+class Problem:
+    """What is to be solved; plain data that worker processes receive once.
 
     Attributes:
         space: what may be chosen.
         data: train, alpha and select.
         seed: of everything random.
-        run: journal; ``run.unit`` remembers finished steps.
-        progress: where to tell how far the search is.
         pretrained: per modality with policy frozen or finetune, its encoder's weights.
     """
 
     space: SearchSpace
     data: SearchData
     seed: int
+    pretrained: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method receives: the problem, and where to work on it.
+
+    Attributes:
+        problem: see :class:`Problem`.
+        run: journal; ``run.unit`` remembers finished steps.
+        progress: where to tell how far the search is.
+        workers: processes that train networks at the same time; no result depends on it.
+    """
+
+    problem: Problem
     run: Run
     progress: Progress
-    pretrained: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    workers: int = 1
+
+    @property
+    def space(self) -> SearchSpace:
+        """What may be chosen."""
+        return self.problem.space
+
+    @property
+    def data(self) -> SearchData:
+        """Train, alpha and select."""
+        return self.problem.data
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return self.problem.seed
+
+    @property
+    def pretrained(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """Weights of encoders that are not trained jointly."""
+        return self.problem.pretrained
 
 
 @dataclass(frozen=True)

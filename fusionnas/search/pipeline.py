@@ -22,7 +22,7 @@ from fusionnas.search.finalists import Winner, choose
 from fusionnas.search.interaction import interactions
 from fusionnas.search.method import Found, Task, methods
 from fusionnas.search.references import named, sources
-from fusionnas.search.retrain import Retrained, refit, retrain
+from fusionnas.search.retrain import Job, Retrained, retrain
 from fusionnas.training.randomness import derive
 from fusionnas.training.scoring import scores
 
@@ -47,7 +47,7 @@ def run_search(task: Task, dataset: Dataset) -> Outcome:
     found = methods[task.space.file.search.method](task)
     winner = choose(task, found)
     contestants = {OURS: winner.architecture, **_baselines(task, winner.architecture, found)}
-    finals = {name: _final(task, name, architecture) for name, architecture in contestants.items()}
+    finals = _final_networks(task, contestants)
     logits, target = _test(task, dataset, finals)
     return Outcome(finals[OURS][0], _results(task, dataset, found, winner, finals, logits, target))
 
@@ -57,18 +57,24 @@ def _baselines(task: Task, ours: Architecture, found: Found) -> dict[str, Archit
     table = named(task.space, found.layers)
     rng = random.Random(derive(task.seed, "random baselines"))
     for index in range(task.space.file.search.random):
-        table[f"random {index + 1}"] = task.space.sample(rng)
+        table[f"random {index + 1}"] = task.space.sample(rng, nodes=rng.randint(1, task.space.file.fusion.nodes))
     return {name: architecture for name, architecture in table.items() if architecture != ours}
 
 
-def _final(task: Task, name: str, architecture: Architecture) -> list[Retrained]:
-    """One network per seed; with ``refit``, on all development samples for the epochs that select chose."""
-    settings = task.space.file
-    task.progress.stage(f"final networks: {name}", settings.search.seeds)
-    if not settings.training.refit:
-        return [retrain(task, architecture, seed) for seed in range(settings.search.seeds)]
-    epochs = retrain(task, architecture, 0).epoch
-    return [refit(task, architecture, seed, epochs) for seed in range(settings.search.seeds)]
+def _final_networks(task: Task, contestants: dict[str, Architecture]) -> dict[str, list[Retrained]]:
+    """One network per contestant and seed; with ``refit``, on all development samples for the epochs that select chose."""
+    seeds = range(task.space.file.search.seeds)
+    refit = task.space.file.training.refit
+    jobs = [Job(a, seed) for a in contestants.values() for seed in (range(1) if refit else seeds)]
+    task.progress.stage("baselines", len(jobs))
+    trained = retrain(task, jobs)
+    if refit:
+        epochs = {t.architecture: t.epoch for t in trained}
+        jobs = [Job(a, seed, epochs[a]) for a in contestants.values() for seed in seeds]
+        task.progress.stage("final networks", len(jobs))
+        trained = retrain(task, jobs)
+    groups = [trained[i : i + len(seeds)] for i in range(0, len(trained), len(seeds))]
+    return dict(zip(contestants, groups, strict=True))
 
 
 def _test(task: Task, dataset: Dataset, finals: dict[str, list[Retrained]]) -> tuple[dict[str, Tensor], Tensor]:
@@ -83,7 +89,7 @@ def _test(task: Task, dataset: Dataset, finals: dict[str, list[Retrained]]) -> t
     def compute(checkpoint: Checkpoint) -> Result:
         part = dataset.test.open(opened)
         logits = {
-            name: torch.stack([predict(t.network(task), part.inputs) for t in trained]) for name, trained in finals.items()
+            name: torch.stack([predict(t.network(task.problem), part.inputs) for t in trained]) for name, trained in finals.items()
         }
         return Result({}, {"target": part.target, **{f"logits.{name}": value for name, value in logits.items()}})
 
@@ -105,13 +111,10 @@ def _results(
     chosen = winner.trained[0]
     assert chosen.select is not None
     table = {baseline: summary(value, target) for baseline, value in logits.items()}
-    against = {
-        baseline: paired(logits[OURS], value, target, name, generator=np.random.default_rng(task.seed))
-        for baseline, value in logits.items()
-        if baseline != OURS
-    }
+    rivals = {baseline: value for baseline, value in logits.items() if baseline != OURS}
+    against = paired(logits[OURS], rivals, target, name, generator=np.random.default_rng(task.seed))
     pairs = interactions(
-        space, chosen.network(task), select.inputs, generator=torch.Generator().manual_seed(derive(task.seed, "pairs"))
+        space, chosen.network(task.problem), select.inputs, generator=torch.Generator().manual_seed(derive(task.seed, "pairs"))
     )
     read = sources(space, winner.architecture)
     return {

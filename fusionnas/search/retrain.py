@@ -1,22 +1,58 @@
-"""Retraining: an architecture trained alone, end to end, from fresh weights. Each training is a unit of the run."""
+"""Retraining: architectures trained alone, end to end, from fresh weights; several at a time in worker processes.
+
+Each training is a unit of the run and a pure function of its job, so neither the number of workers nor the order in
+which they finish changes a result. Every training runs on one thread.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fusionnas.architecture import Architecture
 from fusionnas.data.base import Part
+from fusionnas.errors import FusionNASError
 from fusionnas.network import FusionNetwork, build, predict
+from fusionnas.registry import load_plugin
 from fusionnas.run.unit import Checkpoint, Result
-from fusionnas.search.method import Task
+from fusionnas.search.method import Problem, Task
 from fusionnas.search.pretrain import load_pretrained, policies
 from fusionnas.training.randomness import derive, seeded
 from fusionnas.training.scoring import nll
 from fusionnas.training.train import Schedule, train
+
+Watch = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        architecture: what to train.
+        seed: of weights, batches and dropout, together with the run's seed.
+        epochs: None: train on train + alpha and let select pick the epoch; else a refit: train on all of
+            train + alpha + select for so many epochs.
+    """
+
+    architecture: Architecture
+    seed: int
+    epochs: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The unit's name in the journal."""
+        kind = "retrain" if self.epochs is None else "refit"
+        return f"{kind}/{self.architecture.id}/{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -35,24 +71,85 @@ class Retrained:
     epoch: int
     select: Tensor | None
 
-    def network(self, task: Task) -> FusionNetwork:
+    def network(self, problem: Problem) -> FusionNetwork:
         """The trained network, in eval mode."""
-        network = build(task.space, self.architecture, task.data.signature)
+        network = build(problem.space, self.architecture, problem.data.signature)
         network.load_state_dict(dict(self.state))
         return network.eval()
 
 
-def retrain(task: Task, architecture: Architecture, seed: int) -> Retrained:
-    """Train on train + alpha; select picks the epoch."""
-    parts = Part.concat(task.data.train, task.data.alpha)
-    epochs = task.space.file.training.epochs
-    return _unit(task, f"retrain/{architecture.id}/{seed}", architecture, parts, Schedule(task.data.select, epochs, epochs), seed)
+def train_job(problem: Problem, job: Job, checkpoint: Checkpoint, watch: Watch | None = None) -> Result:
+    """Carry out one training: a pure function of problem and job."""
+    settings, data = problem.space.file.training, problem.data
+    seed = derive(problem.seed, "network", job.architecture.id, job.seed)
+    if job.epochs is None:
+        part, schedule = Part.concat(data.train, data.alpha), Schedule(data.select, settings.epochs, settings.epochs)
+    else:
+        part, schedule = data.all(), Schedule(None, job.epochs, settings.epochs)
+    with seeded(derive(seed, "weights")):
+        network = build(problem.space, job.architecture, data.signature)
+    load_pretrained(network.encoders, problem.pretrained)
+    trained = train(
+        network, part, schedule, settings, seed=seed, checkpoint=checkpoint,
+        policies=policies(problem.space), watch=watch,
+    )  # fmt: skip
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    if schedule.select is not None:
+        tensors["select"] = predict(network, schedule.select.inputs)
+    return Result({"epoch": trained.epoch, "loss": trained.loss, "history": trained.history}, tensors)
 
 
-def refit(task: Task, architecture: Architecture, seed: int, epochs: int) -> Retrained:
-    """Train on train + alpha + select for a given number of epochs."""
-    schedule = Schedule(None, epochs, task.space.file.training.epochs)
-    return _unit(task, f"refit/{architecture.id}/{seed}", architecture, task.data.all(), schedule, seed)
+def retrain(task: Task, jobs: Sequence[Job]) -> list[Retrained]:
+    """The trainings of all jobs, in order; those that the journal does not know run, ``task.workers`` at a time."""
+    missing = [job for job in dict.fromkeys(jobs) if not task.run.known(job.name)]
+    if task.workers > 1 and len(missing) > 1:
+        for job, future in _in_processes(task, missing):
+            task.run.unit(job.name, lambda checkpoint, future=future: future.result())
+            task.progress.advance({"trained": str(job.architecture)[:48]})
+    found = []
+    for job in jobs:
+        result = task.run.unit(job.name, lambda checkpoint, job=job: train_job(task.problem, job, checkpoint))
+        if task.workers == 1 or len(missing) < 2:
+            task.progress.advance({"trained": str(job.architecture)[:48]})
+        found.append(_retrained(task, job, result))
+    return found
+
+
+def _retrained(task: Task, job: Job, result: Result) -> Retrained:
+    state = {k.removeprefix("network."): v for k, v in result.tensors.items() if k.startswith("network.")}
+    signed = replace(job.architecture, signature=task.data.signature)
+    return Retrained(signed, state, int(result.facts["epoch"]), result.tensors.get("select"))
+
+
+def _in_processes(task: Task, jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Result]]]:
+    """Jobs as they finish. A worker that dies ends the search; what was journaled before is kept."""
+    context = multiprocessing.get_context("spawn")
+    count = min(task.workers, len(jobs))
+    with contextlib.ExitStack() as stack:
+        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(task.problem,))
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        futures = {pool.submit(_work, job, task.run.checkpoint(job.name)): job for job in jobs}
+        for future in as_completed(futures):
+            if isinstance(future.exception(), BrokenProcessPool):
+                raise FusionNASError(
+                    f"a worker process died while training {futures[future].architecture} (out of memory, or killed); "
+                    f"what is finished is kept: 'fusionnas resume {task.run.path}' goes on, with --workers 1 in one process"
+                ) from future.exception()
+            yield futures[future], future
+
+
+_PROBLEM: list[Problem] = []  # a worker's own copy, received once when it starts
+
+
+def _start(problem: Problem) -> None:
+    torch.set_num_threads(1)
+    for plugin in problem.space.file.plugins:
+        load_plugin(Path(plugin))
+    _PROBLEM.append(problem)
+
+
+def _work(job: Job, checkpoint: Checkpoint) -> Result:
+    return train_job(_PROBLEM[0], job, checkpoint)
 
 
 def select_losses(task: Task, trained: Retrained) -> Tensor:
@@ -61,30 +158,6 @@ def select_losses(task: Task, trained: Retrained) -> Tensor:
     return nll(trained.select, task.data.select.target)
 
 
-def _unit(
-    task: Task, name: str, architecture: Architecture, part: Part, schedule: Schedule, seed: int
-) -> Retrained:
-    own_seed = derive(task.seed, "network", architecture.id, seed)
-
-    def compute(checkpoint: Checkpoint) -> Result:
-        with seeded(derive(own_seed, "weights")):
-            network = build(task.space, architecture, task.data.signature)
-        load_pretrained(network.encoders, task.pretrained)
-        trained = train(
-            network, part, schedule, task.space.file.training, seed=own_seed, checkpoint=checkpoint,
-            policies=policies(task.space), watch=task.progress.advance,
-        )  # fmt: skip
-        tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
-        if schedule.select is not None:
-            tensors["select"] = predict(network, schedule.select.inputs)
-        return Result({"epoch": trained.epoch, "loss": trained.loss, "history": trained.history}, tensors)
-
-    result = task.run.unit(name, compute)
-    state = {k.removeprefix("network."): v for k, v in result.tensors.items() if k.startswith("network.")}
-    signed = replace(architecture, signature=task.data.signature)
-    return Retrained(signed, state, int(result.facts["epoch"]), result.tensors.get("select"))
-
-
-def mean_losses(task: Task, trained: list[Retrained]) -> Tensor:
+def mean_losses(task: Task, trained: Sequence[Retrained]) -> Tensor:
     """Loss per select sample, mean over seeds."""
     return torch.stack([select_losses(task, t) for t in trained]).mean(0)

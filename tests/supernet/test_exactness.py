@@ -71,8 +71,8 @@ def test_every_alpha_of_a_relaxed_supernet_gets_a_gradient() -> None:
     torch.manual_seed(0)
     supernet, alphas = Supernet(space, tiny_signature()), Alphas(space)
     supernet(random_inputs(16, 0), alphas.mixing(softmax)).square().sum().backward()
-    silent = [name for name, p in alphas.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert silent == []
+    silent = {name for name, p in alphas.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
+    assert silent == {"beta.a", "beta.c"}  # one encoder: nothing to choose
 
 
 def test_even_mixture_keeps_unit_variance_and_closed_slots_closed() -> None:

@@ -113,7 +113,8 @@ def _fixed_layers(task: Task, alphas: Alphas) -> dict[str, Any]:
 def _rank_heads(task: Task, supernet: Supernet, layers: Layers) -> dict[str, Any]:
     space, data = task.space, task.data
     search, fusion = space.file.search, space.file.fusion
-    settings = HeadSettings(fusion.width, data.signature.outputs, space.file.training.batch_size)
+    training = space.file.training
+    settings = HeadSettings(fusion.width, data.signature.outputs, training.batch_size, dropout=training.dropout)
 
     def watch(rung: str, done: int, groups: int) -> None:
         task.progress.advance({"stage": rung, "groups": groups, "done": done})
