@@ -89,6 +89,24 @@ class LayerNorm(nn.Module):
         return normal * per_member(self.weight, x) + per_member(self.bias, x)
 
 
+class Dropout(nn.Module):
+    """Dropout with one mask for all tokens of a sample: a channel is dropped for the whole series or kept.
+
+    Source: Gal & Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks", 2016,
+    arXiv:1512.05287. It also draws T times fewer random numbers, which took a third of a training step.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., T, D) -> (..., T, D); the identity in eval mode or at rate 0."""
+        if not self.training or self.rate == 0:
+            return x
+        return x * functional.dropout(x.new_ones(*x.shape[:-2], 1, x.shape[-1]), self.rate)
+
+
 def per_member(parameter: Tensor, x: Tensor) -> Tensor:
     """A vector parameter (D,) or its stack (G, D), shaped to broadcast against x (..., D) or (G, ..., D)."""
     if parameter.dim() == 1:

@@ -15,7 +15,7 @@ from fusionnas.architecture import Architecture, NodeRef, Point, Source
 from fusionnas.encoders.encoder import Encoder
 from fusionnas.errors import SpaceError
 from fusionnas.feature import Feature, Signature, pool
-from fusionnas.layers import Linear
+from fusionnas.layers import Dropout, Linear
 from fusionnas.operators import operators
 from fusionnas.operators.base import FusionOperator
 
@@ -42,7 +42,7 @@ class FusionHead(nn.Module):
         self.output = architecture.output
         self.nodes = nn.ModuleList(operators[n.operator](len(n.inputs), width) for n in architecture.nodes)
         self.readout = Linear(width, outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, features: Mapping[Point, Feature]) -> Tensor:
         """Features (..., B, T, D) by fusion point -> logits (..., B, C)."""
@@ -52,8 +52,9 @@ class FusionHead(nn.Module):
         for index, (operator, inputs) in enumerate(zip(self.nodes, self.plan, strict=True)):
             assert isinstance(operator, FusionOperator)
             known[NodeRef(index)] = run_operator(operator, [known[source] for source in inputs])
-        fused = pool(known[self.output])
-        return self.readout(self.dropout(fused) if self.plan else fused)
+        fused = pool(known[self.output]).unsqueeze(-2)
+        logits: Tensor = self.readout(self.dropout(fused) if self.plan else fused)
+        return logits.squeeze(-2)
 
 
 def run_operator(operator: FusionOperator, inputs: Sequence[Feature]) -> Feature:
@@ -124,7 +125,7 @@ class WidePath(nn.Module):
         super().__init__()
         self.linear = Linear(fan_in, outputs, bias=False)
         nn.init.zeros_(self.linear.weight)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, feature: Feature) -> Tensor:
         """(B, T, R) -> (B, C)."""

@@ -6,12 +6,11 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from fusionnas.encoders.base import with_values
 from fusionnas.encoders.blocks import positions
 from fusionnas.feature import Feature, InputSpec
-from fusionnas.layers import Linear
+from fusionnas.layers import Dropout, Linear
 
 POSITION_SCALE = 0.5
 
@@ -30,7 +29,7 @@ class Stem(nn.Module):
 
     def __init__(self, spec: InputSpec, width: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.spec, self.dropout = spec, dropout
+        self.spec, self.dropout = spec, Dropout(dropout)
         if spec.vocabulary:
             self.embedding = nn.Embedding(spec.vocabulary, width, padding_idx=0)
         else:
@@ -45,9 +44,9 @@ class Stem(nn.Module):
     def forward(self, feature: Feature) -> Feature:
         """The input as level 0; T may be larger than ``spec.tokens``."""
         if self.spec.vocabulary:
-            values = functional.dropout(self.embedding(feature.values), self.dropout, self.training)
+            values = self.dropout(self.embedding(feature.values))
         else:
-            values = self.project(functional.dropout(feature.values, self.dropout, self.training))
+            values = self.project(self.dropout(feature.values))
         if self.spec.tokens > 1:
             places = positions(values.shape[-2], self.frequencies, values)
             values = values + places * self.position_scale

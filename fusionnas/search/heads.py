@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from fusionnas.architecture import Architecture, NodeRef
 from fusionnas.feature import Feature, pool
-from fusionnas.layers import leading_block, stack_modules
+from fusionnas.layers import Dropout, leading_block, stack_modules
 from fusionnas.network import FusionHead, run_operator
 from fusionnas.operators import operators
 from fusionnas.operators.base import FusionOperator
@@ -77,7 +77,7 @@ class HeadStack(nn.Module):
             for i in range(len(nodes))
         )
         self.readout = stack_modules([head.readout for head in heads])
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self._route()
         self.optimizer = torch.optim.Adam(
             self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
@@ -112,7 +112,7 @@ class HeadStack(nn.Module):
             ]
             outputs.append(run_operator(operator, inputs))
         fused = pool(outputs[-1]) if outputs else cache.vectors[self.ends]
-        logits: Tensor = self.readout(self.dropout(fused))
+        logits: Tensor = self.readout(self.dropout(fused.unsqueeze(-2)).squeeze(-2))
         return logits
 
     def _input(self, cache: Cache, rows: Tensor, refs: Tensor, outputs: list[Feature], *, sequence: bool) -> Feature:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from fusionnas.architecture import Architecture, Point
 from fusionnas.encoders.encoder import SearchableEncoder
 from fusionnas.feature import Feature, Signature, pool
-from fusionnas.layers import Linear, leading_block
+from fusionnas.layers import Dropout, Linear, leading_block
 from fusionnas.network import WidePath, build
 from fusionnas.operators import operators
 from fusionnas.operators.base import FusionOperator
@@ -60,7 +60,7 @@ class Supernet(nn.Module):
             for _ in range(fusion.nodes)
         )
         self.readout = Linear(fusion.width, signature.outputs)
-        self.dropout = nn.Dropout(space.file.training.dropout)
+        self.dropout = Dropout(space.file.training.dropout)
         self._tokens = any(operators[name].sequence for name in fusion.operators)
 
     def encode(self, inputs: Mapping[str, Feature], mixing: Mixing) -> dict[Point, Feature]:
@@ -80,7 +80,7 @@ class Supernet(nn.Module):
             assert isinstance(node, nn.ModuleDict)
             candidates.append(*_mixed_node(node, candidates, slots, gamma))
         fused = torch.einsum("p,pbd->bd", mixing.output, torch.stack(candidates.pooled))
-        logits: Tensor = self.readout(self.dropout(fused))
+        logits: Tensor = self.readout(self.dropout(fused.unsqueeze(-2)).squeeze(-2))
         for name, path in self.wide.items():
             if self._reads(name, mixing):
                 logits = logits + path(inputs[name])
