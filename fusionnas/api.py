@@ -75,7 +75,7 @@ def search(
         "seed": seed,
         "folder": str(space.folder),
     }
-    run = Run.create(run_dir, space=space, settings=settings)
+    run = Run.create(run_dir, space=space, settings=settings, tell=None if progress is None else progress.message)
     with run:
         run.record("data", hash=dataset.description["hash"])
         return _carry_out(run, space, dataset, seed, workers, progress)
@@ -89,7 +89,7 @@ def resume(run_dir: Path, *, workers: int = 1, progress: Progress | None = None)
     """
     from fusionnas.run import Run
 
-    run = Run.open(run_dir)
+    run = Run.open(run_dir, tell=None if progress is None else progress.message)
     with run:
         settings = run.settings
         space = SearchSpace.load(run.path / "space.yaml", folder=Path(settings["folder"]))
@@ -116,9 +116,9 @@ def _dataset(space: SearchSpace, data: str | Path | None, data_path: str | Path 
 def _carry_out(
     run: Run, space: SearchSpace, dataset: Dataset, seed: int, workers: int, progress: Progress | None
 ) -> SearchRun:
-    from fusionnas.export.native import write_native
     import torch
 
+    from fusionnas.export.native import write_native
     from fusionnas.run.progress import QuietProgress
     from fusionnas.search.method import Problem, Task
     from fusionnas.search.pipeline import run_search
@@ -136,6 +136,7 @@ def _carry_out(
     finally:
         torch.set_num_threads(threads)
     write_native(run.path, network, space.to_yaml(), dataset.preprocessing)
+    run.seal("architecture.json", "weights.safetensors", "preprocessing.json")
     results = {**outcome.results, "seconds": round(time.monotonic() - start, 1)}
     run.write_json("results.json", results)
     shown.stage("export", 1)

@@ -59,9 +59,10 @@ class FusionHead(nn.Module):
 
 def run_operator(operator: FusionOperator, inputs: Sequence[Feature]) -> Feature:
     """Apply an operator; vector operators receive masked means over tokens."""
-    if operator.sequence:
-        return operator(inputs)
-    return operator([x if x.values.shape[-2] == 1 else Feature.vector(pool(x), x.present) for x in inputs])
+    if not operator.sequence:
+        inputs = [x if x.values.shape[-2] == 1 else Feature.vector(pool(x), x.present) for x in inputs]
+    fused: Feature = operator(inputs)
+    return fused
 
 
 class FusionNetwork(nn.Module):

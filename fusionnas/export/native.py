@@ -19,6 +19,7 @@ from fusionnas.architecture import Architecture
 from fusionnas.data.preprocessing import Preprocessing
 from fusionnas.errors import FusionNASError, RunError
 from fusionnas.network import FusionNetwork, build
+from fusionnas.run import read_file
 from fusionnas.run.files import write_atomic
 from fusionnas.space import SearchSpace
 
@@ -62,9 +63,13 @@ def read_native(folder: Path) -> Model:
     if not folder.is_dir():
         raise RunError(f"{folder} is not a folder; give a run folder or an export")
     missing = [name for name in FILES if not (folder / name).is_file()]
+    is_run = (folder / "journal.jsonl").is_file()
     if missing:
-        unfinished = " (this run is not finished: 'fusionnas resume' it)" if (folder / "journal.jsonl").exists() else ""
+        unfinished = f" (the run is not finished: 'fusionnas resume {folder}')" if is_run else ""
         raise RunError(f"{folder} holds no trained network{unfinished}", [f"{name}: missing" for name in missing])
+    if is_run:
+        for name in ("architecture.json", "weights.safetensors", "preprocessing.json"):
+            read_file(folder, name)  # refuses a file that is not as the run wrote it
     try:
         architecture = Architecture.from_json(_read_json(folder / "architecture.json"))
         preprocessing = Preprocessing.from_json(_read_json(folder / "preprocessing.json"))

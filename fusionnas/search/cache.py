@@ -60,7 +60,9 @@ Encode = Callable[[Mapping[str, Feature]], Mapping[Point, Feature]]
 
 
 @torch.no_grad()
-def build_caches(encode: Encode, parts: Mapping[str, Part], points: tuple[Point, ...], *, tokens: bool) -> dict[str, Cache]:
+def build_caches(
+    encode: Encode, parts: Mapping[str, Part], points: tuple[Point, ...], *, tokens: bool
+) -> dict[str, Cache]:
     """Encode each part and standardise every point's channels by the statistics of the first part."""
     scale: dict[Point, tuple[Tensor, Tensor]] = {}
     caches = {}

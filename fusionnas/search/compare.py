@@ -46,7 +46,7 @@ def paired(
 
     def differences(weight: NDArray[np.float64] | None) -> NDArray[np.float64]:
         means = [np.mean([metric(name, p, labels, weight) for p in side]) for side in sides.values()]
-        return sign * (means[0] - np.array(means[1:]))
+        return np.asarray(sign * (means[0] - np.array(means[1:])), dtype=np.float64)
 
     drawn: list[NDArray[np.float64]] = []
     while len(drawn) < RESAMPLES:
@@ -61,7 +61,9 @@ def paired(
     }
 
 
-def verdict(name: str, results: dict[str, dict[str, Any]], modalities: tuple[str, ...], interaction: dict[str, float]) -> str:
+def verdict(
+    name: str, results: dict[str, dict[str, Any]], modalities: tuple[str, ...], interaction: dict[str, float]
+) -> str:
     """The closing sentences: did the search, and did fusion, pay."""
     won = [k for k, v in results.items() if v["interval"][0] > 0]
     lost = [k for k, v in results.items() if v["interval"][1] < 0]
@@ -79,7 +81,8 @@ def verdict(name: str, results: dict[str, dict[str, Any]], modalities: tuple[str
                 + (f" ({_list(tuple(lost))})" if lost else "") + ".")  # fmt: skip
     if interaction:
         pair, share = next(iter(interaction.items()))
-        text.append(f"The strongest interaction it uses is {pair.replace(' x ', ' with ')} ({share:.0%} of its output's variance).")
+        words = pair.replace(" x ", " with ")
+        text.append(f"The strongest interaction it uses is {words} ({share:.0%} of its output's variance).")
     return " ".join(text)
 
 

@@ -74,7 +74,8 @@ def _best(task: Task, trained: list[list[Retrained]]) -> int:
 
 def _worse(task: Task, simpler: list[Retrained], fuller: list[Retrained]) -> bool:
     difference = mean_losses(task, simpler) - mean_losses(task, fuller)
-    return float(difference.mean()) > float(difference.std()) / len(difference) ** 0.5
+    error = float(difference.std()) / len(difference) ** 0.5
+    return float(difference.mean()) > error
 
 
 def _row(task: Task, trained: list[Retrained]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fusionnas.architecture import Architecture, NodeRef
+from fusionnas.architecture import Architecture, NodeRef, Point, Source
 from fusionnas.feature import Feature, pool
 from fusionnas.layers import Dropout, leading_block, stack_modules
 from fusionnas.network import FusionHead, run_operator
@@ -65,10 +65,10 @@ class HeadStack(nn.Module):
         points: fusion points in the order of the caches' rows.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], settings: HeadSettings, points: Sequence[object]) -> None:
+    def __init__(self, candidates: Sequence[Candidate], settings: HeadSettings, points: Sequence[Point]) -> None:
         super().__init__()
         self.candidates, self.settings = list(candidates), settings
-        self._place = {point: index for index, point in enumerate(points)}
+        self._place: dict[Source, int] = {point: index for index, point in enumerate(points)}
         heads = [initial_head(candidate, settings) for candidate in candidates]
         nodes = candidates[0].architecture.nodes
         self.arity = [max(len(c.architecture.nodes[i].inputs) for c in candidates) for i in range(len(nodes))]
@@ -165,7 +165,7 @@ class HeadStack(nn.Module):
 class SequentialHeads:
     """The same for operators that cannot be stacked (plug-ins): one member after the other."""
 
-    def __init__(self, candidates: Sequence[Candidate], settings: HeadSettings, points: Sequence[object]) -> None:
+    def __init__(self, candidates: Sequence[Candidate], settings: HeadSettings, points: Sequence[Point]) -> None:
         self.candidates, self.settings, self._points = list(candidates), settings, points
         self._heads = [initial_head(candidate, settings) for candidate in candidates]
         self._optimizers = [
@@ -197,7 +197,7 @@ class SequentialHeads:
         self._heads = [self._heads[i] for i in members]
         self._optimizers = [self._optimizers[i] for i in members]
 
-    def _features(self, head: FusionHead, cache: Cache) -> dict[object, Feature]:
+    def _features(self, head: FusionHead, cache: Cache) -> dict[Point, Feature]:
         wanted = {s for inputs in head.plan for s in inputs if not isinstance(s, NodeRef)} | {head.output}
         sequence = cache.tokens is not None
         features = {}

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fusionnas.feature import Feature
 from fusionnas.network import FusionNetwork, predict
+from fusionnas.search.references import sources
 
 if TYPE_CHECKING:
     from fusionnas.space import SearchSpace
@@ -37,7 +38,7 @@ def interactions(
         inputs: samples that it was not trained on.
         generator: of the random pairs.
     """
-    read = {space.source_of(name): None for name in network.architecture.modalities}
+    read = sources(space, network.architecture)
     base = predict(network, inputs)
     scale = 4 * base.var(0).mean().clamp_min(1e-12)
     total: dict[str, float] = {}

@@ -105,7 +105,8 @@ class Method(Protocol):
 
     facts: MethodFacts
 
-    def __call__(self, task: Task) -> Found: ...
+    def __call__(self, task: Task) -> Found:
+        """Search; a function of the task's problem alone."""
 
 
 methods: Registry[Method] = Registry("search method", "fusionnas.search.methods")

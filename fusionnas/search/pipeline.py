@@ -62,7 +62,7 @@ def _baselines(task: Task, ours: Architecture, found: Found) -> dict[str, Archit
 
 
 def _final_networks(task: Task, contestants: dict[str, Architecture]) -> dict[str, list[Retrained]]:
-    """One network per contestant and seed; with ``refit``, on all development samples for the epochs that select chose."""
+    """One network per contestant and seed; with ``refit``, on train + alpha + select, as long as select chose."""
     seeds = range(task.space.file.search.seeds)
     refit = task.space.file.training.refit
     jobs = [Job(a, seed) for a in contestants.values() for seed in (range(1) if refit else seeds)]
@@ -89,7 +89,8 @@ def _test(task: Task, dataset: Dataset, finals: dict[str, list[Retrained]]) -> t
     def compute(checkpoint: Checkpoint) -> Result:
         part = dataset.test.open(opened)
         logits = {
-            name: torch.stack([predict(t.network(task.problem), part.inputs) for t in trained]) for name, trained in finals.items()
+            name: torch.stack([predict(t.network(task.problem), part.inputs) for t in trained])
+            for name, trained in finals.items()
         }
         return Result({}, {"target": part.target, **{f"logits.{name}": value for name, value in logits.items()}})
 
@@ -113,9 +114,8 @@ def _results(
     table = {baseline: summary(value, target) for baseline, value in logits.items()}
     rivals = {baseline: value for baseline, value in logits.items() if baseline != OURS}
     against = paired(logits[OURS], rivals, target, name, generator=np.random.default_rng(task.seed))
-    pairs = interactions(
-        space, chosen.network(task.problem), select.inputs, generator=torch.Generator().manual_seed(derive(task.seed, "pairs"))
-    )
+    generator = torch.Generator().manual_seed(derive(task.seed, "pairs"))
+    pairs = interactions(space, chosen.network(task.problem), select.inputs, generator=generator)
     read = sources(space, winner.architecture)
     return {
         "architecture": winner.architecture.id,

@@ -30,7 +30,7 @@ def pool(space: SearchSpace, layers: Layers, *, heads: int, rng: random.Random) 
     references = list(dict.fromkeys([*named(space, layers).values(), *single_points(space, layers)]))
     found = dict.fromkeys(references)
     if space.size() <= heads * _TRIES:
-        every = [a for a in space.enumerate() if all(chosen == layers[name][: len(chosen)] for name, chosen in a.layers)]
+        every = [a for a in space.enumerate() if all(chosen == layers[m][: len(chosen)] for m, chosen in a.layers)]
         if len(every) <= heads:
             return list(dict.fromkeys([*references, *every])), len(references)
     sequences = _sequences(space, heads, rng)

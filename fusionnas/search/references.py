@@ -66,7 +66,8 @@ def named(space: SearchSpace, layers: Layers) -> dict[str, Architecture]:
 
 def sources(space: SearchSpace, architecture: Architecture) -> tuple[str, ...]:
     """The modalities that an architecture reads, views of one source once, in declared order."""
-    return tuple(dict.fromkeys(space.source_of(name) for name in architecture.modalities))
+    read = {space.source_of(name) for name in architecture.modalities}
+    return tuple(source for source in space.groups() if source in read)
 
 
 def _fuse(space: SearchSpace, points: Sequence[Point], operator: str, layers: Layers) -> Architecture:

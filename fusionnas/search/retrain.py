@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,15 +105,19 @@ def retrain(task: Task, jobs: Sequence[Job]) -> list[Retrained]:
     missing = [job for job in dict.fromkeys(jobs) if not task.run.known(job.name)]
     if task.workers > 1 and len(missing) > 1:
         for job, future in _in_processes(task, missing):
-            task.run.unit(job.name, lambda checkpoint, future=future: future.result())
+            task.run.unit(job.name, partial(_received, future))
             task.progress.advance({"trained": str(job.architecture)[:48]})
     found = []
     for job in jobs:
-        result = task.run.unit(job.name, lambda checkpoint, job=job: train_job(task.problem, job, checkpoint))
+        result = task.run.unit(job.name, partial(train_job, task.problem, job))
         if task.workers == 1 or len(missing) < 2:
             task.progress.advance({"trained": str(job.architecture)[:48]})
         found.append(_retrained(task, job, result))
     return found
+
+
+def _received(future: Future[Result], checkpoint: Checkpoint) -> Result:
+    return future.result()
 
 
 def _retrained(task: Task, job: Job, result: Result) -> Retrained:
@@ -132,8 +137,9 @@ def _in_processes(task: Task, jobs: Sequence[Job]) -> Iterator[tuple[Job, Future
         for future in as_completed(futures):
             if isinstance(future.exception(), BrokenProcessPool):
                 raise FusionNASError(
-                    f"a worker process died while training {futures[future].architecture} (out of memory, or killed); "
-                    f"what is finished is kept: 'fusionnas resume {task.run.path}' goes on, with --workers 1 in one process"
+                    f"a worker process died while training {futures[future].architecture} (out of memory, or "
+                    f"killed); what is finished is kept: 'fusionnas resume {task.run.path}' goes on, "
+                    "with --workers 1 in one process"
                 ) from future.exception()
             yield futures[future], future
 

@@ -16,7 +16,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from fusionnas.architecture import Architecture, Node, NodeRef, Point, Source
+from fusionnas.architecture import Architecture, Node, NodeRef, Source
 
 if TYPE_CHECKING:
     from fusionnas.space import SearchSpace

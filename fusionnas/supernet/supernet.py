@@ -176,4 +176,5 @@ def _lengthen(feature: Feature, length: int) -> Feature:
 def _any(slots: Tensor, flags: Tensor) -> Tensor:
     """(S, P) weights and (P, ...) flags -> (S, ...): some candidate of non-zero weight has the flag."""
     used = (slots.detach() > 0).to(torch.float32)
-    return torch.tensordot(used, flags.to(torch.float32), dims=1) > 0
+    found: Tensor = torch.tensordot(used, flags.to(torch.float32), dims=1) > 0
+    return found

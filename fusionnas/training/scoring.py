@@ -47,7 +47,8 @@ def metric(name: str, probability: Array, target: NDArray[np.int64], weight: Arr
         return float(score(target, probability[:, 1], sample_weight=weight))
     predicted = probability.argmax(1)
     if name == "f1_macro":
-        return float(sk.f1_score(target, predicted, average="macro", labels=classes, sample_weight=weight, zero_division=0))
+        settings = {"average": "macro", "labels": classes, "zero_division": 0}
+        return float(sk.f1_score(target, predicted, sample_weight=weight, **settings))
     score = sk.accuracy_score if name == "accuracy" else sk.balanced_accuracy_score
     return float(score(target, predicted, sample_weight=weight))
 

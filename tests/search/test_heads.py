@@ -51,8 +51,8 @@ def test_cache_is_standardised_on_real_tokens_and_ends_with_nothing(caches: dict
 
 @pytest.mark.parametrize(
     "operators",
-    [("additive",), ("low_rank_tensor",), ("cross_attention",), ("gated", "mlp"), ("cross_attention", "cross_attention"),
-     ("multiplicative", "cross_attention"), ("cross_attention", "gated")],
+    [("additive",), ("low_rank_tensor",), ("cross_attention",), ("gated", "mlp"), ("multiplicative", "cross_attention"),
+     ("cross_attention", "cross_attention"), ("cross_attention", "gated")],
 )  # fmt: skip
 def test_stacked_heads_equal_single_heads(caches: dict[str, Cache], operators: tuple[str, ...]) -> None:
     space = tiny_space()

@@ -117,7 +117,9 @@ def _rank_heads(task: Task, supernet: Supernet, layers: Layers) -> dict[str, Any
     settings = HeadSettings(fusion.width, data.signature.outputs, training.batch_size, dropout=training.dropout)
 
     def watch(rung: str, done: int, groups: int) -> None:
-        task.progress.advance({"stage": rung, "groups": groups, "done": done})
+        if done == 1:
+            task.progress.stage(f"heads, {rung}", groups)
+        task.progress.advance({})
 
     def compute(checkpoint: Checkpoint) -> Result:
         encoded = _even_layers(task, layers)
@@ -137,11 +139,11 @@ def _rank_heads(task: Task, supernet: Supernet, layers: Layers) -> dict[str, Any
         best = [candidate.architecture for candidate, _ in ranked[: search.rescore]]
         shortlist = list(dict.fromkeys([*best, *contestants[:references]]))
         losses = rescore(
-            shortlist, train, select, settings, epochs=_RESCORE_EPOCHS, seeds=_RESCORE_SEEDS, seed=task.seed, watch=watch
-        )
+            shortlist, train, select, settings,
+            epochs=_RESCORE_EPOCHS, seeds=_RESCORE_SEEDS, seed=task.seed, watch=watch,
+        )  # fmt: skip
         return Result(_ranking(task, supernet, shortlist, losses, len(contestants)))
 
-    task.progress.stage("heads", 1)
     return task.run.unit("search/heads", compute).facts
 
 
