@@ -16,7 +16,8 @@ from fusionnas.run.progress import Progress
 class Benchmark(Protocol):
     """A registered benchmark: measures, writes ``output``, returns the rows."""
 
-    def __call__(self, output: Path, *, seed: int, workers: int, progress: Progress) -> list[dict[str, Any]]: ...
+    def __call__(self, output: Path, *, seed: int, workers: int, progress: Progress) -> list[dict[str, Any]]:
+        """Run it with ``workers`` processes."""
 
 
 benches: Registry[Benchmark] = Registry("benchmark", "fusionnas.bench")

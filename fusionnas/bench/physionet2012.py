@@ -31,7 +31,7 @@ SUMMARIES = ("static", "vitals_summary", "labs_summary")
 
 @register_bench("physionet2012")
 def physionet2012(output: Path, *, seed: int, workers: int, progress: Progress) -> list[dict[str, Any]]:
-    """One search of ``ehr.yaml`` on set A; the found network and every baseline trained with five seeds, all on set B."""
+    """One search of ``ehr.yaml`` on set A; the found network and every baseline with five seeds, scored on set B."""
     space = SearchSpace.load("ehr.yaml", overrides=["data=physionet2012", f"search.seeds={SEEDS}"])
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

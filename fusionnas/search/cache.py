@@ -27,7 +27,8 @@ class Cache:
         points: what row p is; the row after the last point is all absent.
         vectors: (P + 1, N, D) masked means over tokens.
         present: (P + 1, N) bool.
-        tokens: (P + 1, N, T, D), coarsened to at most ``MOST_TOKENS``, padded to the longest; None where no operator reads tokens.
+        tokens: (P + 1, N, T, D), coarsened to at most ``MOST_TOKENS``, padded to the longest; None where no operator
+            reads tokens.
         masks: (P + 1, N, T) bool, or None.
         target: (N,) labels.
     """

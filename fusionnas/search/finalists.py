@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ def _best(task: Task, trained: list[list[Retrained]]) -> int:
 
 def _worse(task: Task, simpler: list[Retrained], fuller: list[Retrained]) -> bool:
     difference = mean_losses(task, simpler) - mean_losses(task, fuller)
-    error = float(difference.std()) / len(difference) ** 0.5
+    error = float(difference.std()) / math.sqrt(len(difference))
     return float(difference.mean()) > error
 
 
