@@ -173,7 +173,8 @@ def export(run_dir: Path, *, formats: Sequence[str] = FORMATS, output: Path | No
     wanted = FORMATS if "all" in formats else tuple(dict.fromkeys(formats))
     unknown = [name for name in wanted if name not in FORMATS]
     if unknown:
-        raise InputError("unknown export format", [f"'{name}':{did_you_mean(name, [*FORMATS, 'all'])}" for name in unknown])
+        known = [*FORMATS, "all"]
+        raise InputError("unknown export format", [f"'{name}':{did_you_mean(name, known)}" for name in unknown])
     model = read_native(run_dir)
     folder = output or run_dir / "export"
     folder.mkdir(parents=True, exist_ok=True)

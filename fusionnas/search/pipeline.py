@@ -22,7 +22,7 @@ from fusionnas.search.finalists import Winner, choose
 from fusionnas.search.interaction import interactions
 from fusionnas.search.method import Found, Task, methods
 from fusionnas.search.references import named, sources
-from fusionnas.search.retrain import Job, Retrained, retrain
+from fusionnas.search.retrain import Job, Retrained, mean_losses, retrain
 from fusionnas.training.randomness import derive
 from fusionnas.training.scoring import scores
 
@@ -141,6 +141,10 @@ def _results(
         "inputs": winner.inputs,
         "finalists": winner.table,
         "search": {"method": space.file.search.method, **found.facts},
+        "discretization": {
+            "supernet_loss": found.facts["history"][-1]["loss"],
+            "found_loss": float(mean_losses(task, winner.trained).mean()),
+        },
         "cost": {"parameters": _parameters(finals[OURS][0]), "epochs": finals[OURS][0].epoch},
         "data": {**dataset.description, "facts": dict(dataset.facts)},
     }
