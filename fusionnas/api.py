@@ -70,7 +70,7 @@ def search(
         space = SearchSpace.load(space)
     dataset = _dataset(space, data, data_path, seed)
     settings = {
-        "data": None if data is None else str(data),
+        "data": _absolute(data),
         "data_path": None if data_path is None else str(data_path.resolve()),
         "seed": seed,
         "folder": str(space.folder),
@@ -105,6 +105,13 @@ def resume(run_dir: Path, *, workers: int = 1, progress: Progress | None = None)
         if not before:
             run.record("data", hash=dataset.description["hash"])
         return _carry_out(run, space, dataset, settings["seed"], workers, progress)
+
+
+def _absolute(data: str | Path | None) -> str | None:
+    """A path that means the same from any folder; a registered name stays as it is."""
+    from fusionnas.data.base import datasets
+
+    return data if data is None or (isinstance(data, str) and data in datasets) else str(Path(data).resolve())
 
 
 def _dataset(space: SearchSpace, data: str | Path | None, data_path: str | Path | None, seed: int) -> Dataset:
