@@ -5,7 +5,7 @@ Shapes: B batch, T tokens, D width, C outputs (1 logit for a binary task, else o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,6 +21,10 @@ from fusionnas.operators.base import FusionOperator
 
 if TYPE_CHECKING:
     from fusionnas.space import SearchSpace
+
+
+Encoded = Mapping[str, Sequence[Feature]]
+"""Features of levels 0..L by modality, computed before: those of frozen encoders."""
 
 
 class FusionHead(nn.Module):
@@ -106,14 +110,15 @@ class FusionNetwork(nn.Module):
         )
         self.head = FusionHead(architecture, width, signature.outputs, dropout=dropout)
 
-    def encode(self, inputs: Mapping[str, Feature]) -> dict[Point, Feature]:
-        """Inputs by modality -> the features that the head reads."""
-        levels = {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
+    def encode(self, inputs: Mapping[str, Feature], encoded: Encoded | None = None) -> dict[Point, Feature]:
+        """Inputs by modality -> the features that the head reads; ``encoded`` modalities are not encoded again."""
+        ready = encoded or {}
+        levels = {n: ready[n] if n in ready else encoder(inputs[n]) for n, encoder in self.encoders.items()}
         return {point: levels[point.modality][point.level] for point in self.architecture.points()}
 
-    def forward(self, inputs: Mapping[str, Feature]) -> Tensor:
-        """Inputs by modality, (B, T, R) or (B, T) ids -> logits (B, C)."""
-        logits: Tensor = self.head(self.encode(inputs))
+    def forward(self, inputs: Mapping[str, Feature], encoded: Encoded | None = None) -> Tensor:
+        """Inputs by modality, (B, T, R) or (B, T) ids -> logits (B, C); ``encoded`` as for ``encode``."""
+        logits: Tensor = self.head(self.encode(inputs, encoded))
         for name, path in self.wide.items():
             logits = logits + path(inputs[name])
         return logits
@@ -163,6 +168,25 @@ def build(space: SearchSpace, architecture: Architecture, signature: Signature |
         dropout=space.file.training.dropout,
         input_dropout={name: modality.dropout for name, modality in modalities.items()},
     )
+
+
+@torch.no_grad()
+def encode_frozen(
+    encoders: Mapping[str, Callable[[Feature], Sequence[Feature]]], inputs: Mapping[str, Feature], *, size: int = 512
+) -> dict[str, list[Feature]]:
+    """Features of levels 0..L of encoders that no longer change, for all samples, computed once."""
+    found = {}
+    for name, encoder in encoders.items():
+        feature = inputs[name]
+        batches = torch.arange(len(feature.present)).split(size)
+        levels = zip(*(encoder(feature.rows(index)) for index in batches), strict=True)
+        found[name] = [Feature(*(torch.cat(t) for t in zip(*level, strict=True))) for level in levels]
+    return found
+
+
+def encoded_rows(encoded: Encoded, index: Tensor) -> dict[str, list[Feature]]:
+    """The samples ``index`` of ``encode_frozen``'s result."""
+    return {name: [level.rows(index) for level in levels] for name, levels in encoded.items()}
 
 
 @torch.no_grad()

@@ -87,10 +87,14 @@ class Part:
             {name: f.rows(index) for name, f in self.inputs.items()}, self.target[index], self.ids[index.numpy()]
         )
 
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Part]:
-        """Batches of ``size`` (the last may be smaller); shuffled if a generator is given."""
+    def indices(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+        """Indices of batches of ``size`` (the last may be smaller); shuffled if a generator is given."""
         order = torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
-        for index in torch.split(order, size):
+        yield from torch.split(order, size)
+
+    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Part]:
+        """The batches of ``indices`` themselves."""
+        for index in self.indices(size, generator):
             yield self.rows(index)
 
     @staticmethod

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fusionnas.data.base import Part, SearchData
+from fusionnas.feature import Feature
+from fusionnas.network import Encoded, encode_frozen, encoded_rows
 from fusionnas.run.unit import Checkpoint
 from fusionnas.space.schema import Training
 from fusionnas.supernet import Alphas, Mixing, Supernet
@@ -77,6 +80,7 @@ def train_supernet(
     with seeded(derive(seed, "dropout")):
         if (saved := checkpoint.load()) is not None:
             history = _restore(saved, supernet, alphas, weights, steps, generator)
+        encoded = _encoded(supernet, frozen, data.train)
         while len(history) < epochs:
             epoch = len(history)
             cosine(weights, epoch, epochs)
@@ -84,7 +88,8 @@ def train_supernet(
             for name in frozen:
                 supernet.encoders[name].eval()
             moving = bool(relaxed.learned) and relaxed.moves(epoch)
-            _epoch(supernet, alphas, data, relaxed, (weights, steps if moving else None), epoch, training, generator)
+            _epoch(supernet, alphas, data, relaxed, (weights, steps if moving else None), epoch, training, generator,
+                   encoded)  # fmt: skip
             loss = float(supernet_loss(supernet, relaxed.mixing(alphas, epoch), data.select).mean())
             history.append({"loss": loss, "entropy": alphas.entropy()})
             watch({"epoch": len(history), "epochs": epochs, **history[-1]})
@@ -102,10 +107,12 @@ def _epoch(
     epoch: int,
     training: Training,
     generator: torch.Generator,
+    encoded: Encoded,
 ) -> None:
     weights, steps = optimizers
     batches = _forever(data.alpha, training.batch_size, generator) if steps is not None else None
-    for batch in data.train.batches(training.batch_size, generator):
+    for index in data.train.indices(training.batch_size, generator):
+        batch = data.train.rows(index)
         if steps is not None and batches is not None:
             held_out = next(batches)
             steps.zero_grad(set_to_none=True)
@@ -114,9 +121,16 @@ def _epoch(
         with torch.no_grad():
             mixing = relaxed.mixing(alphas, epoch)
         weights.zero_grad(set_to_none=True)
-        nll(supernet(batch.inputs, mixing), batch.target).mean().backward()
+        nll(supernet(batch.inputs, mixing, encoded_rows(encoded, index)), batch.target).mean().backward()
         nn.utils.clip_grad_norm_(supernet.parameters(), 5.0)
         weights.step()
+
+
+def _encoded(supernet: Supernet, frozen: list[str], part: Part) -> dict[str, list[Feature]]:
+    """Features of frozen encoders, which have one choice per layer, computed once."""
+    supernet.eval()
+    ones = {name: torch.ones(supernet.space.file.modalities[name].levels, 1) for name in frozen}
+    return encode_frozen({n: partial(supernet.encoders[n], weights=w) for n, w in ones.items()}, part.inputs)
 
 
 def _forever(part: Part, size: int, generator: torch.Generator) -> Any:

@@ -21,7 +21,7 @@ from fusionnas.architecture import Architecture, Point
 from fusionnas.encoders.encoder import SearchableEncoder
 from fusionnas.feature import Feature, Signature, pool
 from fusionnas.layers import Dropout, Linear, leading_block
-from fusionnas.network import WidePath, build
+from fusionnas.network import Encoded, WidePath, build
 from fusionnas.operators import operators
 from fusionnas.operators.base import FusionOperator
 from fusionnas.supernet.mixing import Mixing
@@ -63,18 +63,21 @@ class Supernet(nn.Module):
         self.dropout = Dropout(space.file.training.dropout)
         self._tokens = any(operators[name].sequence for name in fusion.operators)
 
-    def encode(self, inputs: Mapping[str, Feature], mixing: Mixing) -> dict[Point, Feature]:
-        """Features (B, T, D) of every fusion point."""
-        features = {}
+    def encode(
+        self, inputs: Mapping[str, Feature], mixing: Mixing, encoded: Encoded | None = None
+    ) -> dict[Point, Feature]:
+        """Features (B, T, D) of every fusion point; ``encoded`` modalities are not encoded again."""
+        features, ready = {}, encoded or {}
         for name, encoder in self.encoders.items():
-            for level, feature in enumerate(encoder(inputs[name], mixing.layers[name])):
+            levels = ready[name] if name in ready else encoder(inputs[name], mixing.layers[name])
+            for level, feature in enumerate(levels):
                 features[Point(name, level)] = feature
         return features
 
-    def forward(self, inputs: Mapping[str, Feature], mixing: Mixing) -> Tensor:
-        """Inputs by modality -> logits (B, C)."""
-        encoded = self.encode(inputs, mixing)
-        features = [encoded[point] for point in self.space.points()]
+    def forward(self, inputs: Mapping[str, Feature], mixing: Mixing, encoded: Encoded | None = None) -> Tensor:
+        """Inputs by modality -> logits (B, C); ``encoded`` as for ``encode``."""
+        by_point = self.encode(inputs, mixing, encoded)
+        features = [by_point[point] for point in self.space.points()]
         candidates = Candidates([f._replace(values=self.dropout(f.values)) for f in features], tokens=self._tokens)
         for node, slots, gamma in zip(self.nodes, mixing.slots, mixing.operators, strict=True):
             assert isinstance(node, nn.ModuleDict)

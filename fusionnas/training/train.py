@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fusionnas.data.base import Part
 from fusionnas.errors import FusionNASError
-from fusionnas.network import FusionNetwork, predict
+from fusionnas.network import Encoded, FusionNetwork, encode_frozen, encoded_rows, predict
 from fusionnas.run.unit import Checkpoint
 from fusionnas.space.schema import Training
 from fusionnas.training.optimizer import Average, cosine, make_optimizer
@@ -106,6 +106,7 @@ class _Loop:
             network, training, frozen=self.frozen, finetuned=[n for n, p in policies.items() if p == "finetune"]
         )
         self.average = Average(network, training.averaging)
+        self.encoded: Encoded | None = None  # features of frozen encoders, computed once
         self.epoch, self.history = 0, list[float]()
         self.best, self.best_epoch, self.best_loss = self.average.state, 0, math.inf
 
@@ -117,8 +118,11 @@ class _Loop:
         self.network.train()
         for name in self.frozen:
             self.network.encoders[name].eval()
-        for batch in part.batches(self.training.batch_size, batches):
-            loss = nll(self.network(batch.inputs), batch.target).mean()
+        if self.encoded is None:
+            self.encoded = encode_frozen({name: self.network.encoders[name] for name in self.frozen}, part.inputs)
+        for index in part.indices(self.training.batch_size, batches):
+            batch = part.rows(index)
+            loss = nll(self.network(batch.inputs, encoded_rows(self.encoded, index)), batch.target).mean()
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
