@@ -62,13 +62,27 @@ def paired(
 
 
 def verdict(
-    name: str, results: dict[str, dict[str, Any]], modalities: tuple[str, ...], interaction: dict[str, float]
+    name: str,
+    results: dict[str, dict[str, Any]],
+    modalities: tuple[str, ...],
+    interaction: dict[str, float],
+    *,
+    known_as: str | None = None,
 ) -> str:
-    """The closing sentences: did the search, and did fusion, pay."""
+    """The closing sentences: did the search, and did fusion, pay.
+
+    Args:
+        name: the metric.
+        results: per baseline, its ``paired`` entry.
+        modalities: what the found network reads.
+        interaction: share per pair of modalities, largest first.
+        known_as: the baseline that the found network is, if it is one.
+    """
     won = [k for k, v in results.items() if v["interval"][0] > 0]
     lost = [k for k, v in results.items() if v["interval"][1] < 0]
     single = {k: v for k, v in results.items() if k.startswith("only ")}
-    text = [f"The found network reads {_list(modalities)}."]
+    same = f" and is the same as {known_as}: nothing richer was better" if known_as else ""
+    text = [f"The found network reads {_list(modalities)}{same}."]
     if len(modalities) == 1:
         text.append("Fusion did not help: one modality alone is as good on select, within one standard error.")
     elif single:

@@ -117,9 +117,11 @@ def _results(
     generator = torch.Generator().manual_seed(derive(task.seed, "pairs"))
     pairs = interactions(space, chosen.network(task.problem), select.inputs, generator=generator)
     read = sources(space, winner.architecture)
+    known_as = next((n for n, a in named(space, found.layers).items() if a == winner.architecture), None)
     return {
         "architecture": winner.architecture.id,
         "text": str(winner.architecture),
+        "known_as": known_as,
         "modalities": list(read),
         "metric": name,
         "select": scores(chosen.select, select.target),
@@ -136,7 +138,7 @@ def _results(
             for baseline in against
         },
         "seeds": {"run": task.seed, "networks": space.file.search.seeds},
-        "verdict": verdict(name, against, read, pairs),
+        "verdict": verdict(name, against, read, pairs, known_as=known_as),
         "interaction": pairs,
         "inputs": winner.inputs,
         "finalists": winner.table,
