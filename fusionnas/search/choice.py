@@ -2,11 +2,14 @@
 
 The standard error is that of the paired difference to the best candidate, so samples that are hard for all do not
 count. Simpler means fewer modalities: with a small select part the maximum over many candidates is optimistic, and a
-useless modality is what it gets wrong first.
+useless modality is what it gets wrong first. Where all candidates are nearly perfect their losses hardly vary and the
+standard error is no measure of doubt any more: N samples cannot tell mean losses apart by less than 1 / N nats, which
+is what an add-one estimate of a probability leaves open, so that much is always allowed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -21,11 +24,15 @@ def one_standard_error(losses: Tensor, modalities: Sequence[int]) -> int:
         modalities: number of modalities that each candidate reads.
     """
     means = losses.mean(1)
-    difference = losses - losses[int(means.argmin())]
-    error = difference.std(1) / losses.shape[1] ** 0.5
-    within = [i for i in range(len(losses)) if float(difference[i].mean()) <= float(error[i])]
+    best = losses[int(means.argmin())]
+    within = [i for i in range(len(losses)) if no_worse(losses[i] - best)]
     fewest = min(modalities[i] for i in within)
     return min((i for i in within if modalities[i] == fewest), key=lambda i: float(means[i]))
+
+
+def no_worse(difference: Tensor) -> bool:
+    """Whether a mean difference of losses per sample (N,) is within its standard error plus 1 / N."""
+    return float(difference.mean()) <= (float(difference.std()) * math.sqrt(len(difference)) + 1) / len(difference)
 
 
 def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None:

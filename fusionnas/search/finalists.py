@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from fusionnas.architecture import Architecture, Node, NodeRef, Point
 from fusionnas.feature import Feature
-from fusionnas.search.choice import one_standard_error
+from fusionnas.search.choice import no_worse, one_standard_error
 from fusionnas.search.method import Found, Task
 from fusionnas.search.references import named, sources
 from fusionnas.search.retrain import Job, Retrained, mean_losses, retrain
@@ -54,8 +53,8 @@ def choose(task: Task, found: Found) -> Winner:
     simpler = without(task.space, candidates[chosen], [i["point"] for i in inputs if i["ignored"]], found.layers)
     if simpler is not None and simpler not in candidates:
         trained += _train(task, [simpler])
-        # An ignored input is gone unless the network without it turns out worse by more than one standard error.
-        if not _worse(task, trained[-1], trained[chosen]):
+        # An ignored input is gone unless the network without it turns out worse.
+        if no_worse(mean_losses(task, trained[-1]) - mean_losses(task, trained[chosen])):
             chosen = len(trained) - 1
     return Winner(trained[chosen], [_row(task, t) for t in trained], [_public(i) for i in inputs])
 
@@ -73,12 +72,6 @@ def _best(task: Task, trained: list[list[Retrained]]) -> int:
     return one_standard_error(losses, [len(sources(task.space, t[0].architecture)) for t in trained])
 
 
-def _worse(task: Task, simpler: list[Retrained], fuller: list[Retrained]) -> bool:
-    difference = mean_losses(task, simpler) - mean_losses(task, fuller)
-    error = float(difference.std()) / math.sqrt(len(difference))
-    return float(difference.mean()) > error
-
-
 def _row(task: Task, trained: list[Retrained]) -> dict[str, Any]:
     architecture = trained[0].architecture
     return {
@@ -91,7 +84,7 @@ def _row(task: Task, trained: list[Retrained]) -> dict[str, Any]:
 
 @torch.no_grad()
 def _ablate(task: Task, trained: list[Retrained]) -> list[dict[str, Any]]:
-    """Each input exchanged across samples: how much worse the network gets. Ignored = by less than its error."""
+    """Each input exchanged across samples: how much worse the network gets. Ignored = not beyond doubt."""
     select = task.data.select
     generator = torch.Generator().manual_seed(derive(task.seed, "ablate"))
     order = torch.randperm(len(select), generator=generator)
@@ -103,7 +96,7 @@ def _ablate(task: Task, trained: list[Retrained]) -> list[dict[str, Any]]:
         change = torch.stack([_loss_without(task, t, point, order) for t in trained]).mean(0)
         change = change - mean_losses(task, trained)
         mean, error = float(change.mean()), float(change.std()) / len(change) ** 0.5
-        rows.append({"point": point, "change": mean, "error": error, "ignored": mean < error})
+        rows.append({"point": point, "change": mean, "error": error, "ignored": no_worse(change)})
     return rows
 
 
