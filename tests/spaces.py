@@ -51,7 +51,8 @@ def random_part(size: int, seed: int) -> Part:
     """Inputs and a label that the first channel of ``a`` and the mean of ``b`` decide together."""
     inputs = random_inputs(size, seed)
     score = inputs["a"].values[:, 0, 0] * inputs["b"].values.sum((1, 2)) + inputs["a"].values[:, 0, 1]
-    return Part(inputs, (score > 0).long(), np.array([f"{seed}-{i}" for i in range(size)]))
+    names = np.array([f"{seed}-{i}" for i in range(size)])
+    return Part(inputs, (score > 0).long(), names, names)
 
 
 def tiny_data(size: int = 96) -> SearchData:

@@ -72,11 +72,13 @@ class Part:
         inputs: per modality of the space, (N, T, R) floats or (N, T) ids, with mask and presence.
         target: (N,) int64 class labels.
         ids: (N,) names of the samples.
+        groups: (N,) what must stay together wherever the part is split again; the ids, where samples are independent.
     """
 
     inputs: dict[str, Feature]
     target: Tensor
     ids: np.ndarray[Any, np.dtype[np.str_]]
+    groups: np.ndarray[Any, np.dtype[np.str_]]
 
     def __len__(self) -> int:
         return len(self.target)
@@ -84,7 +86,10 @@ class Part:
     def rows(self, index: Tensor) -> Part:
         """The samples ``index``."""
         return Part(
-            {name: f.rows(index) for name, f in self.inputs.items()}, self.target[index], self.ids[index.numpy()]
+            {name: feature.rows(index) for name, feature in self.inputs.items()},
+            self.target[index],
+            self.ids[index.numpy()],
+            self.groups[index.numpy()],
         )
 
     def indices(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
@@ -104,7 +109,8 @@ class Part:
         for name in parts[0].inputs:
             features = [part.inputs[name] for part in parts]
             inputs[name] = Feature(*(torch.cat(tensors) for tensors in zip(*features, strict=True)))
-        return Part(inputs, torch.cat([p.target for p in parts]), np.concatenate([p.ids for p in parts]))
+        ids, groups = (np.concatenate(names) for names in zip(*((p.ids, p.groups) for p in parts), strict=True))
+        return Part(inputs, torch.cat([p.target for p in parts]), ids, groups)
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,8 @@ class Preprocessing:
         """Records as a part of a data set."""
         from fusionnas.data.base import Part
 
-        return Part(self.transform(records), torch.from_numpy(self.labels(records)), records.ids)
+        groups = records.ids if records.groups is None else records.groups.astype(str)
+        return Part(self.transform(records), torch.from_numpy(self.labels(records)), records.ids, groups)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; ``from_json`` gives back an equal object, floats to the last bit."""

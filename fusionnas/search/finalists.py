@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from fusionnas.architecture import Architecture, Node, NodeRef, Point
-from fusionnas.feature import Feature
 from fusionnas.search.choice import no_worse, one_standard_error
 from fusionnas.search.method import Found, Task
 from fusionnas.search.references import named, sources
-from fusionnas.search.retrain import Job, Retrained, mean_losses, retrain
+from fusionnas.search.retrain import Job, Retrained, held_out_losses, held_out_part, retrain
 from fusionnas.supernet.mixing import reachable
 from fusionnas.training.randomness import derive
 from fusionnas.training.scoring import nll
@@ -21,7 +20,7 @@ from fusionnas.training.scoring import nll
 if TYPE_CHECKING:
     from fusionnas.space import SearchSpace
 
-FINALIST_SEEDS = 2
+RIVALS = 4  # candidates with the lowest loss on select that go on to the other folds
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class Winner:
     """The chosen architecture and what was measured on the way.
 
     Attributes:
-        trained: its trainings, one per finalist seed.
-        table: per finalist: id, modalities, select loss.
+        trained: its trainings, one per fold, that of select first.
+        table: per candidate: id, modalities, mean loss, on how many folds.
         inputs: per input of the winner before removal: loss without it, standard error, kept or removed.
     """
 
@@ -45,31 +44,48 @@ class Winner:
 
 
 def choose(task: Task, found: Found) -> Winner:
-    """Retrain the finalists and, as their rivals, all references; choose; drop inputs that the choice ignores."""
+    """Choose among the method's finalists and, as their rivals, all references; drop inputs that the choice ignores.
+
+    All train with select held out; the best of them, and the simplest that is no worse, on the other folds too.
+    """
     candidates = list(dict.fromkeys([*found.finalists, *named(task.space, found.layers).values()]))
-    trained = _train(task, candidates)
+    task.progress.stage("retrain finalists", len(candidates))
+    first = retrain(task, [Job(architecture, 0) for architecture in candidates])
+    best = [candidates[i] for i in _shortlist(task, first)]
+    trained = _on_all_folds(task, best)
     chosen = _best(task, trained)
     inputs = _ablate(task, trained[chosen])
-    simpler = without(task.space, candidates[chosen], [i["point"] for i in inputs if i["ignored"]], found.layers)
-    if simpler is not None and simpler not in candidates:
-        trained += _train(task, [simpler])
+    simpler = without(task.space, best[chosen], [i["point"] for i in inputs if i["ignored"]], found.layers)
+    if simpler is not None and simpler not in best:
+        trained += _on_all_folds(task, [simpler])
         # An ignored input is gone unless the network without it turns out worse.
-        if no_worse(mean_losses(task, trained[-1]) - mean_losses(task, trained[chosen])):
+        if no_worse(held_out_losses(task, trained[-1]) - held_out_losses(task, trained[chosen])):
             chosen = len(trained) - 1
-    return Winner(trained[chosen], [_row(task, t) for t in trained], [_public(i) for i in inputs])
+    rest = [[t] for t in first if t.architecture not in [f[0].architecture for f in trained]]
+    return Winner(trained[chosen], [_row(task, t) for t in [*trained, *rest]], [_public(i) for i in inputs])
 
 
-def _train(task: Task, candidates: list[Architecture]) -> list[list[Retrained]]:
-    """Every candidate's trainings, one per finalist seed."""
-    jobs = [Job(architecture, seed) for architecture in candidates for seed in range(FINALIST_SEEDS)]
-    task.progress.stage("retrain finalists", len(jobs))
+def _shortlist(task: Task, first: list[Retrained]) -> list[int]:
+    losses = torch.stack([held_out_losses(task, [t]) for t in first])
+    order = torch.argsort(losses.mean(1), stable=True).tolist()[:RIVALS]
+    return list(dict.fromkeys([*order, one_standard_error(losses, _modalities(task, first))]))
+
+
+def _on_all_folds(task: Task, candidates: list[Architecture]) -> list[list[Retrained]]:
+    folds = task.space.file.search.folds
+    jobs = [Job(architecture, 0, fold=fold) for architecture in candidates for fold in range(folds)]
+    task.progress.stage("compare on all folds", len(jobs))
     trained = retrain(task, jobs)
-    return [trained[i : i + FINALIST_SEEDS] for i in range(0, len(trained), FINALIST_SEEDS)]
+    return [trained[i : i + folds] for i in range(0, len(trained), folds)]
 
 
 def _best(task: Task, trained: list[list[Retrained]]) -> int:
-    losses = torch.stack([mean_losses(task, t) for t in trained])
-    return one_standard_error(losses, [len(sources(task.space, t[0].architecture)) for t in trained])
+    losses = torch.stack([held_out_losses(task, t) for t in trained])
+    return one_standard_error(losses, _modalities(task, [t[0] for t in trained]))
+
+
+def _modalities(task: Task, trained: list[Retrained]) -> list[int]:
+    return [len(sources(task.space, t.architecture)) for t in trained]
 
 
 def _row(task: Task, trained: list[Retrained]) -> dict[str, Any]:
@@ -78,36 +94,34 @@ def _row(task: Task, trained: list[Retrained]) -> dict[str, Any]:
         "id": architecture.id,
         "architecture": str(architecture),
         "modalities": list(sources(task.space, architecture)),
-        "loss": float(mean_losses(task, trained).mean()),
+        "loss": float(held_out_losses(task, trained).mean()),
+        "folds": len(trained),
     }
 
 
 @torch.no_grad()
 def _ablate(task: Task, trained: list[Retrained]) -> list[dict[str, Any]]:
-    """Each input exchanged across samples: how much worse the network gets. Ignored = not beyond doubt."""
-    select = task.data.select
-    generator = torch.Generator().manual_seed(derive(task.seed, "ablate"))
-    order = torch.randperm(len(select), generator=generator)
+    """Each input exchanged across held-out samples: how much worse the network gets. Ignored = not beyond doubt."""
+    points = list(trained[0].architecture.points())
+    if len(points) == 1:
+        return []
     rows = []
-    architecture = trained[0].architecture
-    for point in architecture.points():
-        if len(list(architecture.points())) == 1:
-            break
-        change = torch.stack([_loss_without(task, t, point, order) for t in trained]).mean(0)
-        change = change - mean_losses(task, trained)
+    for point in points:
+        change = torch.cat([_losses_without(task, t, point) for t in trained]) - held_out_losses(task, trained)
         mean, error = float(change.mean()), float(change.std()) / len(change) ** 0.5
         rows.append({"point": point, "change": mean, "error": error, "ignored": no_worse(change)})
     return rows
 
 
-def _loss_without(task: Task, trained: Retrained, point: Point, order: Tensor) -> Tensor:
-    network, inputs = trained.network(task.problem), task.data.select.inputs
-    features = network.encode(inputs)
+def _losses_without(task: Task, trained: Retrained, point: Point) -> Tensor:
+    part = held_out_part(task, trained)
+    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(derive(task.seed, "ablate")))
+    network = trained.network(task.problem)
+    features = network.encode(part.inputs)
     logits = network.head({p: f.rows(order) if p == point else f for p, f in features.items()})
     for name, path in network.wide.items():
-        shuffled: Feature = inputs[name].rows(order) if name == point.modality else inputs[name]
-        logits = logits + path(shuffled)
-    return nll(logits, task.data.select.target)
+        logits = logits + path(part.inputs[name].rows(order) if name == point.modality else part.inputs[name])
+    return nll(logits, part.target)
 
 
 def without(

@@ -22,7 +22,7 @@ from fusionnas.search.finalists import Winner, choose
 from fusionnas.search.interaction import interactions
 from fusionnas.search.method import Found, Task, methods
 from fusionnas.search.references import named, sources
-from fusionnas.search.retrain import Job, Retrained, mean_losses, retrain
+from fusionnas.search.retrain import Job, Retrained, held_out_losses, retrain
 from fusionnas.training.randomness import derive
 from fusionnas.training.scoring import scores
 
@@ -110,7 +110,7 @@ def _results(
     space, select = task.space, task.data.select
     name = space.file.task.metric
     chosen = winner.trained[0]
-    assert chosen.select is not None
+    assert chosen.held_out is not None
     table = {baseline: summary(value, target) for baseline, value in logits.items()}
     rivals = {baseline: value for baseline, value in logits.items() if baseline != OURS}
     against = paired(logits[OURS], rivals, target, name, generator=np.random.default_rng(task.seed))
@@ -124,7 +124,7 @@ def _results(
         "known_as": known_as,
         "modalities": list(read),
         "metric": name,
-        "select": scores(chosen.select, select.target),
+        "select": scores(chosen.held_out, select.target),
         "test": {metric: row["mean"] for metric, row in table[OURS].items()},
         "spread": {metric: row["std"] for metric, row in table[OURS].items()},
         "baselines": {
@@ -145,7 +145,7 @@ def _results(
         "search": {"method": space.file.search.method, **found.facts},
         "discretization": {
             "supernet_loss": found.facts["history"][-1]["loss"],
-            "found_loss": float(mean_losses(task, winner.trained).mean()),
+            "found_loss": float(held_out_losses(task, winner.trained).mean()),
         },
         "cost": {"parameters": _parameters(finals[OURS][0]), "epochs": finals[OURS][0].epoch},
         "data": {**dataset.description, "facts": dict(dataset.facts)},

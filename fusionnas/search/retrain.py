@@ -25,6 +25,7 @@ from fusionnas.errors import FusionNASError
 from fusionnas.network import FusionNetwork, build, predict
 from fusionnas.registry import load_plugin
 from fusionnas.run.unit import Checkpoint, Result
+from fusionnas.search.folds import fold
 from fusionnas.search.method import Problem, Task
 from fusionnas.search.pretrain import load_pretrained, policies
 from fusionnas.training.randomness import derive, seeded
@@ -41,19 +42,22 @@ class Job:
     Attributes:
         architecture: what to train.
         seed: of weights, batches and dropout, together with the run's seed.
-        epochs: None: train on train + alpha and let select pick the epoch; else a refit: train on all of
+        epochs: None: train on a fold and let its held-out part pick the epoch; else a refit: train on all of
             train + alpha + select for so many epochs.
+        fold: which fold; 0 trains on train + alpha and holds select out.
     """
 
     architecture: Architecture
     seed: int
     epochs: int | None = None
+    fold: int = 0
 
     @property
     def name(self) -> str:
         """The unit's name in the journal."""
         kind = "retrain" if self.epochs is None else "refit"
-        return f"{kind}/{self.architecture.id}/{self.seed}"
+        fold = f"-fold{self.fold}" if self.fold else ""
+        return f"{kind}/{self.architecture.id}/{self.seed}{fold}"
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,15 @@ class Retrained:
         architecture: what was trained, with its signature.
         state: weights.
         epoch: epochs that were trained for.
-        select: logits on select (N, C), or None where select was trained on.
+        fold: what was held out; 0 = select.
+        held_out: logits on the held-out samples (N, C); None for a refit, which has none.
     """
 
     architecture: Architecture
     state: Mapping[str, Tensor]
     epoch: int
-    select: Tensor | None
+    fold: int
+    held_out: Tensor | None
 
     def network(self, problem: Problem) -> FusionNetwork:
         """The trained network, in eval mode."""
@@ -84,7 +90,8 @@ def train_job(problem: Problem, job: Job, checkpoint: Checkpoint, watch: Watch |
     settings, data = problem.space.file.training, problem.data
     seed = derive(problem.seed, "network", job.architecture.id, job.seed)
     if job.epochs is None:
-        part, schedule = Part.concat(data.train, data.alpha), Schedule(data.select, settings.epochs, settings.epochs)
+        part, held_out = fold(data, job.fold, problem.space.file.search.folds, seed=problem.seed)
+        schedule = Schedule(held_out, settings.epochs, settings.epochs)
     else:
         part, schedule = data.all(), Schedule(None, job.epochs, settings.epochs)
     with seeded(derive(seed, "weights")):
@@ -96,7 +103,7 @@ def train_job(problem: Problem, job: Job, checkpoint: Checkpoint, watch: Watch |
     )  # fmt: skip
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     if schedule.select is not None:
-        tensors["select"] = predict(network, schedule.select.inputs)
+        tensors["held_out"] = predict(network, schedule.select.inputs)
     return Result({"epoch": trained.epoch, "loss": trained.loss, "history": trained.history}, tensors)
 
 
@@ -123,7 +130,7 @@ def _received(future: Future[Result], checkpoint: Checkpoint) -> Result:
 def _retrained(task: Task, job: Job, result: Result) -> Retrained:
     state = {k.removeprefix("network."): v for k, v in result.tensors.items() if k.startswith("network.")}
     signed = replace(job.architecture, signature=task.data.signature)
-    return Retrained(signed, state, int(result.facts["epoch"]), result.tensors.get("select"))
+    return Retrained(signed, state, int(result.facts["epoch"]), job.fold, result.tensors.get("held_out"))
 
 
 def _in_processes(task: Task, jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Result]]]:
@@ -158,12 +165,15 @@ def _work(job: Job, checkpoint: Checkpoint) -> Result:
     return train_job(_PROBLEM[0], job, checkpoint)
 
 
-def select_losses(task: Task, trained: Retrained) -> Tensor:
-    """Negative log-likelihood per select sample, (N,)."""
-    assert trained.select is not None
-    return nll(trained.select, task.data.select.target)
+def held_out_losses(task: Task, trained: Sequence[Retrained]) -> Tensor:
+    """Negative log-likelihood of every sample that was held out, fold after fold, (N,)."""
+    losses = []
+    for one in trained:
+        assert one.held_out is not None
+        losses.append(nll(one.held_out, held_out_part(task, one).target))
+    return torch.cat(losses)
 
 
-def mean_losses(task: Task, trained: Sequence[Retrained]) -> Tensor:
-    """Loss per select sample, mean over seeds."""
-    return torch.stack([select_losses(task, t) for t in trained]).mean(0)
+def held_out_part(task: Task, trained: Retrained) -> Part:
+    """The samples that a training held out."""
+    return fold(task.data, trained.fold, task.space.file.search.folds, seed=task.seed)[1]

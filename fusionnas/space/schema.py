@@ -174,7 +174,8 @@ class Search(Section):
     )
     eta: int = Field(6, ge=2, description="One in eta survives a rung.")
     rescore: int = Field(12, ge=1, description="Survivors trained again from fresh seeds.")
-    finalists: int = Field(3, ge=1, description="Architectures retrained end to end.")
+    finalists: int = Field(3, ge=1, description="Architectures that the method proposes for end-to-end training.")
+    folds: int = Field(5, ge=1, le=20, description="Held-out parts on which the best are compared; 1: select alone.")
     random: int = Field(2, ge=0, description="Random architectures among the baselines.")
 
 
