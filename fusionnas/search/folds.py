@@ -38,6 +38,8 @@ def _block(part: Part, number: int, count: int, seed: int) -> NDArray[np.int64]:
     target, groups = part.target.numpy()[order], part.groups[order]
     grouped = len(np.unique(groups)) < len(groups)
     rare = int(np.bincount(target).min()) < count
-    cut = GroupKFold(count) if rare else StratifiedGroupKFold(count) if grouped else StratifiedKFold(count)
-    found = list(cut.split(np.zeros(len(order)), target, groups))[number][1]
-    return np.sort(order[found])
+    if not grouped and not rare:
+        blocks = StratifiedKFold(count).split(target, target)
+    else:
+        blocks = (GroupKFold if rare else StratifiedGroupKFold)(count).split(target, target, groups)
+    return np.sort(order[list(blocks)[number][1]])
