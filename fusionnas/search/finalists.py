@@ -29,11 +29,13 @@ class Winner:
 
     Attributes:
         trained: its trainings, one per fold, that of select first.
+        epochs: per architecture that was trained on all folds, the mean number of epochs that they chose.
         table: per candidate: id, modalities, mean loss, on how many folds.
         inputs: per input of the winner before removal: loss without it, standard error, kept or removed.
     """
 
     trained: list[Retrained]
+    epochs: dict[Architecture, int]
     table: list[dict[str, Any]]
     inputs: list[dict[str, Any]]
 
@@ -62,7 +64,8 @@ def choose(task: Task, found: Found) -> Winner:
         if no_worse(held_out_losses(task, trained[-1]) - held_out_losses(task, trained[chosen])):
             chosen = len(trained) - 1
     rest = [[t] for t in first if t.architecture not in [f[0].architecture for f in trained]]
-    return Winner(trained[chosen], [_row(task, t) for t in [*trained, *rest]], [_public(i) for i in inputs])
+    epochs = {t[0].architecture: round(sum(one.epoch for one in t) / len(t)) for t in trained}
+    return Winner(trained[chosen], epochs, [_row(task, t) for t in [*trained, *rest]], [_public(i) for i in inputs])
 
 
 def _shortlist(task: Task, first: list[Retrained]) -> list[int]:

@@ -47,7 +47,7 @@ def run_search(task: Task, dataset: Dataset) -> Outcome:
     found = methods[task.space.file.search.method](task)
     winner = choose(task, found)
     contestants = {OURS: winner.architecture, **_baselines(task, winner.architecture, found)}
-    finals = _final_networks(task, contestants)
+    finals = _final_networks(task, contestants, winner.epochs)
     logits, target = _test(task, dataset, finals)
     return Outcome(finals[OURS][0], _results(task, dataset, found, winner, finals, logits, target))
 
@@ -61,15 +61,20 @@ def _baselines(task: Task, ours: Architecture, found: Found) -> dict[str, Archit
     return {name: architecture for name, architecture in table.items() if architecture != ours}
 
 
-def _final_networks(task: Task, contestants: dict[str, Architecture]) -> dict[str, list[Retrained]]:
-    """One network per contestant and seed; with ``refit``, on train + alpha + select, as long as select chose."""
+def _final_networks(
+    task: Task, contestants: dict[str, Architecture], chosen: dict[Architecture, int]
+) -> dict[str, list[Retrained]]:
+    """One network per contestant and seed; with ``refit``, on train + alpha + select.
+
+    A refit takes as many epochs as the folds chose on average (``chosen``), or select alone, where no more is known.
+    """
     seeds = range(task.space.file.search.seeds)
     refit = task.space.file.training.refit
     jobs = [Job(a, seed) for a in contestants.values() for seed in (range(1) if refit else seeds)]
     task.progress.stage("baselines", len(jobs))
     trained = retrain(task, jobs)
     if refit:
-        epochs = {t.architecture: t.epoch for t in trained}
+        epochs = {**{t.architecture: t.epoch for t in trained}, **chosen}
         jobs = [Job(a, seed, epochs[a]) for a in contestants.values() for seed in seeds]
         task.progress.stage("final networks", len(jobs))
         trained = retrain(task, jobs)
