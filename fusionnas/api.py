@@ -236,7 +236,7 @@ def evaluate(
         records = load_cohort(model.space, data, None).development
     else:
         records = load_records(model.space, data, data_path)
-    source = str(data_path or data or model.space.file.data)
+    source = str(data_path or data or _named(model.space.file.data))
     if records.target is None:
         raise DataError(f"{source} has no labels to compare with", ["use 'fusionnas predict' for data without labels"])
     part = load_part(model.preprocessing, records)
@@ -246,10 +246,16 @@ def evaluate(
     return {"metrics": scores(logits, part.target), "n": len(part), "split": split, "data": source}
 
 
+def _named(data: Any) -> str:
+    """A registered set by its name, files by the path of the test part, or of that it is split off from."""
+    return data if isinstance(data, str) else str(data.test or data.train)
+
+
 def _record_opening(path: Path, samples: int) -> None:
     from fusionnas.run import Run
 
-    with Run.open(path) as run:
+    # Another commit or machine than at the search matters to those who resume, not to a count of openings.
+    with Run.open(path, tell=lambda message: None) as run:
         run.record("test_opened", by="evaluate", samples=samples)
 
 

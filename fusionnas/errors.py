@@ -12,10 +12,10 @@ from pathlib import Path
 
 
 class FusionNASError(Exception):
-    """Base class of every error that fusionnas raises on purpose."""
+    """Something failed that is not the user's mistake, and is told in words; the command line ends with status 1."""
 
 
-class InputError(FusionNASError):
+class InputError(Exception):
     """The user's input is wrong; the command line ends with status 2.
 
     Args:

@@ -21,7 +21,7 @@ class Commands(TyperGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
-        except FusionNASError as error:
+        except (FusionNASError, InputError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
         except KeyboardInterrupt as error:

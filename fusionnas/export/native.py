@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 
 from fusionnas.architecture import Architecture
 from fusionnas.data.preprocessing import Preprocessing
-from fusionnas.errors import FusionNASError, RunError
+from fusionnas.errors import InputError, RunError
 from fusionnas.network import FusionNetwork, build
 from fusionnas.run import read_file
 from fusionnas.run.files import write_atomic
@@ -77,7 +77,7 @@ def read_native(folder: Path) -> Model:
         space = SearchSpace.load(folder / "space.yaml", method=False)
         network = build(space, architecture, architecture.signature)
         network.load_state_dict(load((folder / "weights.safetensors").read_bytes()))
-    except FusionNASError as error:
+    except InputError as error:
         raise RunError(f"{folder}: {error}") from error
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise RunError(f"{folder} is damaged or its files do not belong together", [str(error)]) from error

@@ -38,8 +38,13 @@ def probabilities(logits: Tensor) -> Array:
 
 
 def metric(name: str, probability: Array, target: NDArray[np.int64], weight: Array | None = None) -> float:
-    """One metric from (N, C) probabilities and (N,) labels, samples weighted by ``weight``."""
+    """One metric from (N, C) probabilities and (N,) labels, samples weighted by ``weight``.
+
+    Classes without a sample (or without weight) are left out of means over classes.
+    """
     classes = np.arange(probability.shape[1])
+    if weight is not None:
+        probability, target, weight = probability[weight > 0], target[weight > 0], weight[weight > 0]
     if name == "log_loss":
         return float(sk.log_loss(target, probability, labels=classes, sample_weight=weight))
     if name in ("roc_auc", "average_precision"):
@@ -47,10 +52,12 @@ def metric(name: str, probability: Array, target: NDArray[np.int64], weight: Arr
         return float(score(target, probability[:, 1], sample_weight=weight))
     predicted = probability.argmax(1)
     if name == "f1_macro":
-        settings = {"average": "macro", "labels": classes, "zero_division": 0}
-        return float(sk.f1_score(target, predicted, sample_weight=weight, **settings))
-    score = sk.accuracy_score if name == "accuracy" else sk.balanced_accuracy_score
-    return float(score(target, predicted, sample_weight=weight))
+        return float(sk.f1_score(target, predicted, sample_weight=weight, average="macro", zero_division=0))
+    if name == "accuracy":
+        return float(sk.accuracy_score(target, predicted, sample_weight=weight))
+    # The mean recall of the classes that occur is the balanced accuracy; scikit-learn's own function warns of others.
+    occur = np.unique(target)
+    return float(sk.recall_score(target, predicted, sample_weight=weight, labels=occur, average="macro"))
 
 
 def applicable(classes: int) -> tuple[str, ...]:

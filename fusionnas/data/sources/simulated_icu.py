@@ -214,7 +214,8 @@ def _series(models: dict[str, Variable], panels: tuple[Panel, ...], causes: Caus
         for name in panel.names:
             # A tube is lost, a nurse is busy: one in twelve values of a panel is not written down.
             kept = rng.random(len(sample)) < 11 / 12
-            value = _values(models[name], causes, sample[kept], minutes[kept], rng)
+            # A monitor's scale ends where its plausible range does: a GCS of 15 is the best there is.
+            value = _values(models[name], causes, sample[kept], minutes[kept], rng).clip(*icu.RANGES[name])
             blocks.append((sample[kept], minutes[kept], np.full(kept.sum(), names.index(name)), value))
     sample, minutes, variable, values = (np.concatenate(part) for part in zip(*blocks, strict=True))
     return Series.from_events(
