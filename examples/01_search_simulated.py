@@ -24,6 +24,7 @@ SMALL = [
     "search.seeds=1",
     "search.random=1",
     "search.finalists=2",
+    "search.folds=2",
 ]
 
 

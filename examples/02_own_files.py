@@ -23,7 +23,7 @@ modalities:
   noise: {kind: vector, encoder: mlp, levels: 1}
 fusion: {nodes: 1, width: 16, inputs: [2, 3], operators: [additive, multiplicative, mlp]}
 training: {epochs: 8, batch_size: 64, learning_rate: 5e-3, refit: false}
-search: {epochs: 4, heads: 30, rescore: 4, finalists: 2, seeds: 1, random: 1}
+search: {epochs: 4, heads: 30, rescore: 4, finalists: 2, folds: 2, seeds: 1, random: 1}
 """
 
 
