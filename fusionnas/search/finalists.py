@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fusionnas.architecture import Architecture, Node, NodeRef, Point
+from fusionnas.operators import operators
 from fusionnas.search.choice import no_worse, one_standard_error
 from fusionnas.search.method import Found, Task
 from fusionnas.search.references import named, sources
@@ -130,7 +131,10 @@ def _losses_without(task: Task, trained: Retrained, point: Point) -> Tensor:
 def without(
     space: SearchSpace, architecture: Architecture, points: list[Point], layers: dict[str, tuple[str, ...]]
 ) -> Architecture | None:
-    """The architecture without some fusion points; nodes left with one input fall away. None if nothing is left."""
+    """The architecture without some fusion points; nodes left with one input fall away.
+
+    None if nothing is left, or a node has fewer inputs left than its operator needs.
+    """
     if not points:
         return None
     kept: list[Node] = []
@@ -138,6 +142,8 @@ def without(
     for index, node in enumerate(architecture.nodes):
         inputs = [s if isinstance(s, Point) else moved.get(s.node) for s in node.inputs]
         left = list(dict.fromkeys(s for s in inputs if s is not None and s not in points))
+        if 2 <= len(left) < operators[node.operator].inputs_range[0]:
+            return None
         if len(left) >= 2:
             moved[index] = NodeRef(len(kept))
             kept.append(Node(tuple(left), node.operator))

@@ -187,6 +187,7 @@ class SequentialHeads:
                         optimizer.step()
 
     @torch.no_grad()
+    @torch.no_grad()
     def losses(self, cache: Cache) -> Tensor:
         """See :meth:`HeadStack.losses`."""
         return torch.stack([nll(head.eval()(self._features(head, cache)), cache.target) for head in self._heads])

@@ -60,7 +60,11 @@ def _sequences(space: SearchSpace, heads: int, rng: random.Random) -> list[tuple
 
 
 def _draw(space: SearchSpace, sequence: tuple[str, ...], layers: Layers, rng: random.Random) -> Architecture:
-    """A random architecture with this operator sequence."""
-    drawn = space.sample(rng, nodes=len(sequence))
-    nodes = [Node(node.inputs, name) for node, name in zip(drawn.nodes, sequence, strict=True)]
-    return space.architecture(*reachable(nodes, drawn.output), layers=layers)
+    """A random architecture with this operator sequence; with another where its operators hardly ever fit the graph."""
+    for _ in range(_TRIES):
+        drawn = space.sample(rng, nodes=len(sequence))
+        nodes = [Node(node.inputs, name) for node, name in zip(drawn.nodes, sequence, strict=True)]
+        rules = [space.rules[name] for name in sequence]
+        if all(rule.fewest <= len(n.inputs) <= rule.most for rule, n in zip(rules, nodes, strict=True)):
+            return space.architecture(*reachable(nodes, drawn.output), layers=layers)
+    return space.architecture(drawn.nodes, drawn.output, layers)

@@ -52,11 +52,14 @@ def single_points(space: SearchSpace, layers: Layers) -> list[Architecture]:
 
 
 def named(space: SearchSpace, layers: Layers) -> dict[str, Architecture]:
-    """All references by the name that they have in results; fixed operators that equal late fusion once."""
+    """All references by the name that they have in results; fixed operators that equal late fusion once.
+
+    An operator that needs more inputs than a chain over all modalities can give it has no fixed reference.
+    """
     found = alone(space, layers)
     if len(space.file.modalities) > 1:
         found |= {"early fusion": early(space, layers), "late fusion": late(space, layers)}
-        for name in space.file.fusion.operators:
+        for name in filter(lambda name: _chains(name, len(space.file.modalities)), space.file.fusion.operators):
             found.setdefault(f"fixed {name}", fixed(space, name, layers))
     distinct: dict[Architecture, str] = {}
     for name, architecture in found.items():
@@ -68,6 +71,15 @@ def sources(space: SearchSpace, architecture: Architecture) -> tuple[str, ...]:
     """The modalities that an architecture reads, views of one source once, in declared order."""
     read = {space.source_of(name) for name in architecture.modalities}
     return tuple(source for source in space.groups() if source in read)
+
+
+def _chains(operator: str, points: int) -> bool:
+    """Whether every node of ``_fuse``'s chain gets as many inputs as the operator needs."""
+    fewest, limit = operators[operator].inputs_range
+    most = limit or points
+    left = max(points - most, 0)
+    last = min(points, most) if not left else (left - 1) % (most - 1) + 2
+    return last >= fewest
 
 
 def _fuse(space: SearchSpace, points: Sequence[Point], operator: str, layers: Layers) -> Architecture:

@@ -142,7 +142,9 @@ def discretize(space: SearchSpace, mixing: Mixing) -> Architecture:
     for index in range(fusion.nodes):
         sources: list[Source] = [*points, *(NodeRef(i) for i in range(index))]
         operator = fusion.operators[int(mixing.operators[index].argmax())]
-        nodes.append(Node(_distinct(mixing.slots[index], sources), operator))
+        slots, rule = mixing.slots[index][: space.rules[operator].most].clone(), space.rules[operator]
+        slots[: rule.fewest, -1] = 0.0  # an operator's first slots may not stay empty
+        nodes.append(Node(_distinct(slots, sources), operator))
     ends: list[Source] = [*points, *(NodeRef(i) for i in range(fusion.nodes))]
     output = ends[int(mixing.output.argmax())]
     layers = {

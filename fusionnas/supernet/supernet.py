@@ -56,7 +56,7 @@ class Supernet(nn.Module):
             }
         )
         self.nodes = nn.ModuleList(
-            nn.ModuleDict({name: operators[name](fusion.inputs[1], fusion.width) for name in fusion.operators})
+            nn.ModuleDict({name: operators[name](rule.most, fusion.width) for name, rule in space.rules.items()})
             for _ in range(fusion.nodes)
         )
         self.readout = Linear(fusion.width, signature.outputs)
@@ -153,7 +153,8 @@ def _mixed_node(
             continue
         if operator.sequence not in inputs:
             inputs[operator.sequence] = candidates.tokens(slots) if operator.sequence else candidates.vectors(slots)
-        outputs.append(operator(inputs[operator.sequence]))
+        # An operator that takes fewer inputs than the node has slots reads the first ones, as its decode does.
+        outputs.append(operator(inputs[operator.sequence][: operator.inputs]))
         weights.append(gamma[index])
     if not outputs:
         like = candidates.pooled[0]
