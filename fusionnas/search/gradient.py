@@ -24,6 +24,7 @@ from fusionnas.supernet import Alphas, Mixing, Supernet
 from fusionnas.training.optimizer import cosine, make_optimizer
 from fusionnas.training.randomness import derive, seeded
 from fusionnas.training.scoring import nll
+from fusionnas.training.train import finite
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ def train_supernet(
         checkpoint: where to save and resume.
         policies: per modality "joint", "frozen" or "finetune".
         watch: is told ``epoch``, ``epochs``, ``loss`` and ``entropy`` after each epoch.
+
+    Raises:
+        FusionNASError: the loss is not finite.
     """
     frozen = [name for name, policy in policies.items() if policy == "frozen"]
     slow = [name for name, policy in policies.items() if policy == "finetune"]
@@ -90,7 +94,7 @@ def train_supernet(
             moving = bool(relaxed.learned) and relaxed.moves(epoch)
             _epoch(supernet, alphas, data, relaxed, (weights, steps if moving else None), epoch, training, generator,
                    encoded)  # fmt: skip
-            loss = float(supernet_loss(supernet, relaxed.mixing(alphas, epoch), data.select).mean())
+            loss = finite(float(supernet_loss(supernet, relaxed.mixing(alphas, epoch), data.select).mean()), epoch + 1)
             history.append({"loss": loss, "entropy": alphas.entropy()})
             watch({"epoch": len(history), "epochs": epochs, **history[-1]})
             if checkpoint.due() and len(history) < epochs:

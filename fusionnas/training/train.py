@@ -131,9 +131,9 @@ class _Loop:
         self.epoch += 1
         if schedule.select is None:
             self.best, self.best_epoch, self.best_loss = self.average.state, self.epoch, math.nan
-            self.history.append(_finite(float(loss.detach()), self.epoch))
+            self.history.append(finite(float(loss.detach()), self.epoch))
             return
-        mean = _finite(float(self._score(schedule.select).mean()), self.epoch)
+        mean = finite(float(self._score(schedule.select).mean()), self.epoch)
         self.history.append(mean)
         if mean < self.best_loss:
             kept = {key: value.clone() for key, value in self.average.state.items()}
@@ -164,7 +164,8 @@ class _Loop:
         batches.set_state(saved["batches"])
 
 
-def _finite(loss: float, epoch: int) -> float:
+def finite(loss: float, epoch: int) -> float:
+    """``loss`` itself; an error that says what to do where it is NaN or infinite."""
     if not math.isfinite(loss):
         raise FusionNASError(
             f"the loss is {loss} after epoch {epoch}; lower training.learning_rate, "

@@ -118,7 +118,7 @@ def test_cosine_goes_from_the_base_rate_to_a_twentieth() -> None:
 def test_average_follows_slowly_and_exactly_at_decay_zero() -> None:
     net = torch.nn.Linear(1, 1, bias=False)
     slow, exact = Average(net, 0.9), Average(net, 0.0)
-    start = float(net.weight)
+    start = net.weight.item()
     with torch.no_grad():
         net.weight += 1
     slow.update(net)
