@@ -80,6 +80,14 @@ class FusionOperator(nn.Module, abc.ABC):
         """k features (..., B, T_j, D) -> one feature; vector operators receive and return T = 1."""
 
     @classmethod
+    def reorder(cls, name: str, value: Tensor, order: Sequence[int]) -> Tensor | None:
+        """Parameter ``name`` with slot i holding what slot ``order[i]`` held; None = laid out slot by slot.
+
+        Only for parameters that grow otherwise, such as one block per pair of inputs.
+        """
+        return None
+
+    @classmethod
     @abc.abstractmethod
     def count_parameters(cls, inputs: int, width: int) -> int:
         """Closed form; equals the number of parameters."""
@@ -103,11 +111,6 @@ def vector_slots(features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
     present = torch.stack([feature.present for feature in features], -1)
     values = torch.cat([feature.values for feature in features], -2)
     return torch.where(present.unsqueeze(-1), values, 0.0), present
-
-
-def any_present(features: Sequence[Feature]) -> Tensor:
-    """(..., B) bool: samples for which at least one input is there."""
-    return torch.stack([feature.present for feature in features]).any(0)
 
 
 def vector_result(values: Tensor, present: Tensor) -> Feature:

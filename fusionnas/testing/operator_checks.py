@@ -188,6 +188,10 @@ def _permuted(module: nn.Module, narrow: nn.Module, order: Sequence[int]) -> dic
     indexed = {name.replace(f".{slots - 1}.", ".{}.") for name in state if name not in before}
     moved = {}
     for name, value in state.items():
+        own = type(module).reorder(name, value, order) if isinstance(module, FusionOperator) else None
+        if own is not None:
+            moved[name] = own
+            continue
         for dimension, size in enumerate(value.shape):
             if name in before and size != before[name].shape[dimension]:
                 value = torch.cat([value.chunk(slots, dimension)[place] for place in order], dimension)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,8 @@ from torch import nn
 from fusionnas.errors import SpaceError
 from fusionnas.feature import Feature
 from fusionnas.operators import operators
+
+PYTHON = str.maketrans({"·": "*", "²": "**2", "³": "**3", "^": "**"})
 
 
 @pytest.fixture(autouse=True)
@@ -117,11 +121,11 @@ def test_closed_forms_in_facts_are_the_counts(name):
     cls = operators[name]
     for inputs, width, first, total in [(2, 8, 3, 8), (3, 5, 2, 9)]:
         tokens_of = [first] + [0] * (inputs - 2) + [total - first]
-        known = {"k": inputs, "D": width, "T0": first, "T": total}
-        formulas = [cls.facts.parameters, cls.facts.macs.partition(",")[0]]
+        known = {"k": inputs, "D": width, "T0": first, "T": total, "q": min(width, 8), "c": math.gcd(width, 4)}
+        formulas = [cls.facts.parameters.partition(",")[0], cls.facts.macs.partition(",")[0]]
         counts = [cls.count_parameters(inputs, width), cls.count_macs(inputs, width, tokens_of)]
         for formula, count in zip(formulas, counts, strict=True):
-            assert eval(formula.replace("·", "*").replace("²", "**2"), {}, known) == count, formula
+            assert eval(formula.translate(PYTHON), {}, known) == count, formula
 
 
 def test_ranks_follow_the_chart():

@@ -1,0 +1,112 @@
+"""Operators that multiply their inputs: what their formulas mean, and golden values."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fusionnas.errors import SpaceError
+from fusionnas.feature import Feature
+from fusionnas.operators import operators
+from fusionnas.operators.tensor import check_tensor_width
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def vectors(count, width=4, batch=5):
+    return [Feature.vector(torch.randn(batch, width, dtype=torch.float64)) for _ in range(count)]
+
+
+def values(feature):
+    return feature.values.squeeze(-2)
+
+
+def build(name, inputs=2, width=4):
+    return operators[name](inputs, width).double()
+
+
+def plain_tensor(inputs, width):
+    """Tensor fusion whose projections are the identity."""
+    operator = build("tensor", inputs, width)
+    operator.narrows.weight.data = torch.eye(width, dtype=torch.float64).repeat(inputs, 1, 1)
+    operator.narrows.bias.data.zero_()
+    return operator
+
+
+def test_additive_multiplicative_is_the_sum_of_both():
+    operator, (a, b) = build("additive_multiplicative"), vectors(2)
+    torch.nn.init.normal_(operator.factors.bias)
+    (weight_a, weight_b), (bias_a, bias_b) = operator.factors.weight, operator.factors.bias
+    product = (values(a) @ weight_a.T + bias_a) * (values(b) @ weight_b.T + bias_b)
+    expected = operator.terms(torch.cat([values(a), values(b)], -1)) + operator.project(product)
+    torch.testing.assert_close(values(operator([a, b])), expected)
+
+
+def test_additive_multiplicative_without_its_product_is_additive():
+    both, additive, inputs = build("additive_multiplicative"), build("additive"), vectors(2)
+    both.project.weight.data.zero_()
+    additive.project.load_state_dict(both.terms.state_dict())
+    torch.testing.assert_close(both(inputs).values, additive(inputs).values)
+
+
+def test_low_rank_tensor_is_the_expanded_tensor_fusion():
+    low, full, inputs = build("low_rank_tensor", 3, 3), plain_tensor(3, 3), vectors(3, 3)
+    weight, bias = low.factors.weight.unflatten(1, (4, 3)), low.factors.bias.unflatten(1, (4, 3))
+    first, second, third = torch.cat((bias[..., None], weight), -1)  # (rank, D out, 1 + D in) each
+    tensor = torch.einsum("r,roi,roj,rok->okji", low.scales, first, second, third)
+    full.project.weight.data = tensor.flatten(1)
+    torch.testing.assert_close(full(inputs).values, low(inputs).values, atol=1e-10, rtol=0)
+
+
+def test_tensor_is_the_outer_product():
+    operator, (a, b) = plain_tensor(2, 3), vectors(2, 3)
+    ones = torch.ones(5, 1, dtype=torch.float64)
+    outer = torch.einsum("bi,bj->bji", torch.cat((ones, values(a)), 1), torch.cat((ones, values(b)), 1))
+    torch.testing.assert_close(values(operator([a, b])), operator.project(outer.flatten(1)))
+
+
+def test_tensor_decomposes_into_sub_blocks():
+    operator, inputs = build("tensor", 3), vectors(3)
+    torch.nn.init.normal_(operator.project.bias)
+    blocks = operator.sub_blocks(inputs)
+    assert list(blocks) == [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
+    torch.testing.assert_close(sum(blocks.values()) + operator.project.bias, values(operator(inputs)))
+
+
+def test_tensor_on_its_border_is_additive():
+    operator, additive, inputs = plain_tensor(2, 4), build("additive"), vectors(2)
+    tensor = operator.project.weight.data.unflatten(1, (5, 5))  # second input, first input
+    additive.project.weight.data = torch.cat((tensor[:, 0, 1:], tensor[:, 1:, 0]), 1)
+    additive.project.bias.data = operator.project.bias.data + tensor[:, 0, 0]
+    operator.keep([(), (0,), (1,)])
+    torch.testing.assert_close(operator(inputs).values, additive(inputs).values)
+    operator.keep(None)
+    assert not torch.allclose(operator(inputs).values, additive(inputs).values)
+
+
+def test_tensor_without_an_input_is_the_sub_tensor_of_the_others():
+    operator, (a, b, c) = build("tensor", 3), vectors(3)
+    blocks = operator.sub_blocks([a, b.absent(), c])
+    whole = operator.sub_blocks([a, b, c])
+    for block, given in blocks.items():
+        torch.testing.assert_close(given, torch.zeros_like(given) if 1 in block else whole[block])
+
+
+def test_tensor_has_no_such_block():
+    with pytest.raises(SpaceError, match=r"tensor over 2 inputs has no blocks \[\(0, 2\)\]; ask for \[\(\), \(0,\)"):
+        build("tensor").keep([(0, 1), (0, 2)])
+
+
+def test_tensor_that_would_be_too_wide_names_the_remedy():
+    message = (
+        "outer product of 4 inputs .* would be 1,185,921 wide, allowed 1,000,000; use the operator low_rank_tensor"
+    )
+    with pytest.raises(SpaceError, match=message):
+        check_tensor_width([32] * 4)
+    with pytest.raises(SpaceError, match="low_rank_tensor"):
+        operators["tensor"](7, 8)
