@@ -36,5 +36,5 @@ def export(
 
 
 def _checked(form: dict[str, Any]) -> str:
-    worst = [row["max_difference"] for row in (form, *form.get("batches", ())) if "max_difference" in row]
+    worst = [row["max_difference"] for row in (form, *form.get("batches", {}).values()) if "max_difference" in row]
     return f"largest difference to the original {max(worst):.1e}" if worst else ""

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fusionnas.data.load import load_dataset
+from fusionnas.export.native import write_native
+from fusionnas.network import build
+from fusionnas.space import SearchSpace
+
+SPACE = """
+name: small
+data: simulated_icu
+task: {kind: binary, target: in_hospital_death}
+modalities: {static: {kind: tabular, encoder: mlp, levels: 1}}
+fusion: {nodes: 1, width: 4}
+"""
+
+
+def test_every_form_says_how_far_it_is_from_the_original(fusionnas, tmp_path: Path):
+    space = SearchSpace.parse(SPACE)
+    data = load_dataset(space)
+    torch.manual_seed(0)
+    network = build(space, space.architecture([], output=space.points()[1]), data.search.signature).eval()
+    write_native(tmp_path / "net", network, space.to_yaml(), data.preprocessing)
+    result = fusionnas("export", str(tmp_path / "net"), "--output", str(tmp_path / "out"))
+    assert result.exit_code == 0
+    native, program = result.stdout.splitlines()[1:]
+    assert "weights.safetensors" in native and "largest difference to the original 0.0e+00" in native
+    assert "model.pt2" in program and "largest difference to the original" in program
