@@ -74,21 +74,20 @@ def read_table(path: Path) -> dict[str, list[str]]:
     return columns
 
 
-def numbers(column: Sequence[str], path: Path, name: str, *, first_row: int = 2) -> Floats:
-    """Strings as floats; empty, NA and NaN become NaN.
+def numbers(column: Sequence[str], path: Path, name: str, *, rows: Sequence[int] | None = None) -> Floats:
+    """Strings as floats; empty, NA and NaN become NaN. ``rows``: where they stand in the file, else from row 2 on.
 
     Raises:
         DataError: something that is not a number, or infinite, with its row.
     """
     values = to_floats(column)
-    bad = [(i, column[i]) for i in np.flatnonzero(np.isinf(values)).tolist()]
+    bad = [(i + 2 if rows is None else rows[i], column[i]) for i in np.flatnonzero(np.isinf(values)).tolist()]
     if bad:
         raise DataError(
             f"{path} has values that are not finite numbers",
             [
-                f"{path}:{first_row + i} column '{name}': {text!r} is not a finite number; "
-                "leave the field empty if it is missing"
-                for i, text in bad[:10]
+                f"{path}:{row} column '{name}': {text!r} is not a finite number; leave the field empty if it is missing"
+                for row, text in bad[:10]
             ]
             + ([f"and {len(bad) - 10} more"] if len(bad) > 10 else []),
         )

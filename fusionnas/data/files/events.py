@@ -158,7 +158,7 @@ class _Events:
         if wanted.kind == "codes":
             return self._codes(mine, values)
         try:
-            amounts = _amounts(values, mine, self.path)
+            amounts = numbers(values, self.path, "value", rows=(mine + 2).tolist())
         except DataError as error:
             problems.extend(error.problems)
             return None
@@ -171,18 +171,3 @@ class _Events:
         for i in np.lexsort((self.times[mine], self.sample[mine])):
             sequences[self.sample[mine[i]]].extend(split_codes(values[i]))
         return Tokens.of(sequences)
-
-
-def _amounts(values: list[str], rows: np.ndarray[tuple[int, ...], np.dtype[np.intp]], path: Path) -> Floats:
-    """Values as floats; errors name the row of the file."""
-    from fusionnas.data.tables import to_floats
-
-    amounts = to_floats(values)
-    bad = np.flatnonzero(np.isinf(amounts))
-    if len(bad):
-        raise DataError(
-            f"{path} has values that are not finite numbers",
-            [f"{path}:{rows[i] + 2} column 'value': {values[i]!r} is not a finite number" for i in bad[:_LIMIT]]
-            + ([f"and {len(bad) - _LIMIT} more"] if len(bad) > _LIMIT else []),
-        )
-    return amounts

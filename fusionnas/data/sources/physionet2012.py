@@ -133,6 +133,7 @@ def _read_tables(folder: Path) -> tuple[list[str], dict[str, Floats], _EventRows
     blocks = []
     for first, chunk in chunks(path):
         _need(chunk, ("RecordID", "minutes", "variable", "value"), path)
+        rows = range(first, first + len(chunk["RecordID"]))
         if unknown := set(chunk["RecordID"]) - place.keys():
             row = first + next(i for i, record in enumerate(chunk["RecordID"]) if record in unknown)
             raise DataError(
@@ -141,9 +142,9 @@ def _read_tables(folder: Path) -> tuple[list[str], dict[str, Floats], _EventRows
         blocks.append(
             (
                 np.array([place[record] for record in chunk["RecordID"]], dtype=np.int64),
-                numbers(chunk["minutes"], path, "minutes", first_row=first),
+                numbers(chunk["minutes"], path, "minutes", rows=rows),
                 np.array([_PLACE.get(name, -1) for name in chunk["variable"]], dtype=np.int64),
-                numbers(chunk["value"], path, "value", first_row=first),
+                numbers(chunk["value"], path, "value", rows=rows),
             )
         )
     sample, minutes, variable, value = (np.concatenate(part) for part in zip(*blocks, strict=True))
