@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +115,10 @@ def retrain(task: Task, jobs: Sequence[Job]) -> list[Retrained]:
     """The trainings of all jobs, in order; those that the journal does not know run, ``task.workers`` at a time."""
     missing = [job for job in dict.fromkeys(jobs) if not task.run.known(job.name)]
     if task.workers > 1 and len(missing) > 1:
-        for job, future in _in_processes(task, missing):
-            task.run.unit(job.name, partial(_received, future))
-            task.progress.advance({"trained": str(job.architecture)[:48]})
+        with contextlib.closing(_in_processes(task, missing)) as finished:
+            for job, future in finished:
+                task.run.unit(job.name, partial(_received, future))
+                task.progress.advance({"trained": str(job.architecture)[:48]})
     found = []
     for job in jobs:
         result = task.run.unit(job.name, partial(train_job, task.problem, job))
@@ -133,14 +138,18 @@ def _retrained(task: Task, job: Job, result: Result) -> Retrained:
     return Retrained(signed, state, int(result.facts["epoch"]), job.fold, result.tensors.get("held_out"))
 
 
-def _in_processes(task: Task, jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Result]]]:
-    """Jobs as they finish. A worker that dies ends the search; what was journaled before is kept."""
+def _in_processes(task: Task, jobs: Sequence[Job]) -> Generator[tuple[Job, Future[Result]], None, None]:
+    """Jobs as they finish. A worker that dies ends the search; what was journaled before is kept.
+
+    Workers live as long as ``hold`` is open: they end at once when the search stops, is interrupted or is killed.
+    """
     context = multiprocessing.get_context("spawn")
+    alive, hold = context.Pipe(duplex=False)
     count = min(task.workers, len(jobs))
-    with contextlib.ExitStack() as stack:
-        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(task.problem,))
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        futures = {pool.submit(_work, job, task.run.checkpoint(job.name)): job for job in jobs}
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(task.problem, alive))
+    try:
+        with _without_interrupts():
+            futures = {pool.submit(_work, job, task.run.checkpoint(job.name)): job for job in jobs}
         for future in as_completed(futures):
             if isinstance(future.exception(), BrokenProcessPool):
                 raise FusionNASError(
@@ -149,16 +158,41 @@ def _in_processes(task: Task, jobs: Sequence[Job]) -> Iterator[tuple[Job, Future
                     "with --workers 1 in one process"
                 ) from future.exception()
             yield futures[future], future
+        pool.shutdown()
+    finally:
+        hold.close()
+        pool.shutdown(cancel_futures=True)
+        alive.close()
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that start meanwhile never see Ctrl-C, which is the main process's to handle; here it comes after."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _PROBLEM: list[Problem] = []  # a worker's own copy, received once when it starts
 
 
-def _start(problem: Problem) -> None:
+def _start(problem: Problem, alive: Connection) -> None:
+    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
     torch.set_num_threads(1)
     for plugin in problem.space.file.plugins:
         load_plugin(Path(plugin))
     _PROBLEM.append(problem)
+
+
+def _end_with(alive: Connection) -> None:
+    """End this process when the other end of the pipe closes; what it was doing is done again on resume."""
+    wait([alive])
+    os._exit(1)
 
 
 def _work(job: Job, checkpoint: Checkpoint) -> Result:

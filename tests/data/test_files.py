@@ -129,6 +129,21 @@ def test_lengths_labels_and_names_are_checked(tmp_path: Path) -> None:
     assert "1 ids appear more than once, such as 'same'" in text
     given = arrays() | {"label": np.array([0.0, np.nan] * (N // 2))}
     assert "array 'label' row 1: nan is no label or name (12 such rows)" in told(tmp_path, given, {"x": ALL["x"]})
+
+
+def test_a_number_to_be_predicted_is_no_label(tmp_path: Path) -> None:
+    given = {"x": np.zeros((20, 3)), "label": np.linspace(0, 9.5, 20)}
+    expected = "array 'label' row 1: 0.5 is no label or name (10 such rows); expected texts or whole numbers"
+    assert expected in told(tmp_path, given, {"x": ALL["x"]})
+
+
+def test_a_text_called_npz_is_not_to_be_loaded_unsafely(tmp_path: Path) -> None:
+    (tmp_path / "d.npz").write_text("hello")
+    with pytest.raises(
+        DataError, match=r"d.npz: not a readable .npz file \(no zip archive\); write it with numpy.savez"
+    ):
+        load_dataset(space(tmp_path, NPZ, {"x": ALL["x"]}))
+
     given = arrays() | {"label": np.zeros(N, int)}
     assert "samples by label: '0' 24" in told(tmp_path, given, {"x": ALL["x"]})
     given = arrays() | {"label": np.arange(N) % 3}

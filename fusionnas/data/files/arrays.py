@@ -27,7 +27,9 @@ def read_npz(path: Path, request: Request, problems: list[str]) -> Loaded | None
         with np.load(path, allow_pickle=False) as archive:
             return _assemble(path, {name: partial(archive.get, name) for name in archive.files}, request, problems)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        problems.append(f"{path}: not a readable .npz file ({type(error).__name__}: {error})")
+        # What numpy takes for pickled data is no archive at all; its advice to load it unsafely must not be passed on.
+        why = "no zip archive" if "pickle" in str(error) else f"{type(error).__name__}: {error}"
+        problems.append(f"{path}: not a readable .npz file ({why}); write it with numpy.savez")
         return None
 
 

@@ -73,8 +73,11 @@ class ArrayReader:
             return None
         if array.dtype.kind == "f":
             bad = np.flatnonzero(~np.isfinite(array))
+            if not len(bad):
+                bad = np.flatnonzero(array != np.floor(array))
             if len(bad):
-                self._tell(name, f"row {bad[0]}: {array[bad[0]]} is no label or name ({len(bad)} such rows)")
+                what = f"{array[bad[0]]} is no label or name ({len(bad)} such rows)"
+                self._tell(name, f"row {bad[0]}: {what}; expected texts or whole numbers")
                 return None
             return [f"{value:.12g}" for value in array.tolist()]
         return [str(value) for value in (array.astype(np.int64) if array.dtype.kind == "b" else array).tolist()]
@@ -90,7 +93,8 @@ class ArrayReader:
         wrong |= kind == "text" and texts != (array.ndim == 1)
         wrong |= kind in ("codes", "text") and not texts and array.dtype.kind not in "iu"
         if wrong:
-            given = f"has shape {array.shape} and dtype {array.dtype}"
+            empty = "; it is empty" if 0 in array.shape else ""
+            given = f"has shape {array.shape} and dtype {array.dtype}{empty}"
             self._tell(name, f"{given}, expected {SHAPES[kind]} for kind {kind}")
             return True
         named = wanted.columns is not None and kind in ("vector", "tabular", "timeseries")
