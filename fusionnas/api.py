@@ -69,9 +69,10 @@ def search(
     if not isinstance(space, SearchSpace):
         space = SearchSpace.load(space)
     dataset = _dataset(space, data, data_path, seed)
+    space, folder = _over(space, data, data_path, dataset)
     settings = {
-        "data": _absolute(data),
-        "data_path": None if data_path is None else str(data_path.resolve()),
+        "data": None,  # the space names it
+        "data_path": None if folder is None else str(folder),
         "seed": seed,
         "folder": str(space.folder),
     }
@@ -107,11 +108,26 @@ def resume(run_dir: Path, *, workers: int = 1, progress: Progress | None = None)
         return _carry_out(run, space, dataset, settings["seed"], workers, progress)
 
 
-def _absolute(data: str | Path | None) -> str | None:
-    """A path that means the same from any folder; a registered name stays as it is."""
-    from fusionnas.data.base import datasets
+def _over(
+    space: SearchSpace, data: str | Path | None, data_path: Path | None, dataset: Dataset
+) -> tuple[SearchSpace, Path | None]:
+    """The space over the data that were loaded, and the folder that a registered set is read from, as seen anywhere.
 
-    return data if data is None or (isinstance(data, str) and data in datasets) else str(Path(data).resolve())
+    The ``space.yaml`` of run and export then names what the network was trained on: resume, evaluate and predict find
+    it again.
+    """
+    from fusionnas.data.base import datasets
+    from fusionnas.data.files import named_layout
+
+    chosen = space.file.data if data is None else data
+    changed: dict[str, Any] = {}
+    if isinstance(chosen, str) and chosen in datasets:
+        target = dataset.description.get("target", space.file.task.target)
+        changed = {"data": chosen, "task": space.file.task.model_copy(update={"target": target})}
+    elif place := data or data_path:
+        changed = {"data": named_layout(Path(place).resolve(), space.file)}
+    folder = None if data_path is None or "task" not in changed else data_path.resolve()
+    return SearchSpace(space.file.model_copy(update=changed), path=space.path, folder=space.folder), folder
 
 
 def _dataset(space: SearchSpace, data: str | Path | None, data_path: str | Path | None, seed: int) -> Dataset:
@@ -224,7 +240,7 @@ def evaluate(
     Raises:
         RunError, DataError: network or data cannot be used; also when labels are missing.
     """
-    from fusionnas.data.load import load_cohort, load_part, load_records
+    from fusionnas.data.load import load_development, load_part, load_records
     from fusionnas.export.native import read_native
     from fusionnas.network import predict as run_network
     from fusionnas.training.scoring import scores
@@ -232,15 +248,17 @@ def evaluate(
     if split not in ("test", "development"):
         raise InputError(f"split: given '{split}', expected 'test' or 'development'")
     model = read_native(run_or_export)
+    own = data is None and data_path is None
+    place = _place(run_or_export) if own else data_path
     if split == "development" and data_path is None:
-        records = load_cohort(model.space, data, None).development
+        records = load_development(model.space, data, place)
     else:
-        records = load_records(model.space, data, data_path)
+        records = load_records(model.space, data, place, own=own)
     source = str(data_path or data or _named(model.space.file.data))
     if records.target is None:
         raise DataError(f"{source} has no labels to compare with", ["use 'fusionnas predict' for data without labels"])
     part = load_part(model.preprocessing, records)
-    if split == "test" and data is None and data_path is None and (run_or_export / "journal.jsonl").is_file():
+    if split == "test" and own and (run_or_export / "journal.jsonl").is_file():
         _record_opening(run_or_export, len(part))
     logits = run_network(model.network, part.inputs)
     return {"metrics": scores(logits, part.target), "n": len(part), "split": split, "data": source}
@@ -249,6 +267,15 @@ def evaluate(
 def _named(data: Any) -> str:
     """A registered set by its name, files by the path of the test part, or of that it is split off from."""
     return data if isinstance(data, str) else str(data.test or data.train)
+
+
+def _place(path: Path) -> Path | None:
+    """The folder from which a run reads its registered data set, where it is not the usual one."""
+    from fusionnas.run.journal import Journal
+
+    journal = path / "journal.jsonl"
+    place = Journal(journal).entries[0]["settings"].get("data_path") if journal.is_file() else None
+    return None if place is None else Path(place)
 
 
 def _record_opening(path: Path, samples: int) -> None:
@@ -281,7 +308,8 @@ def predict(
     from fusionnas.training.scoring import probabilities
 
     model = read_native(run_or_export)
-    records = load_records(model.space, data, data_path)
+    own = data is None and data_path is None
+    records = load_records(model.space, data, _place(run_or_export) if own else data_path, own=own)
     part = load_part(model.preprocessing, records)
     table = probabilities(run_network(model.network, part.inputs))
     classes = [str(name) for name in model.preprocessing.classes]

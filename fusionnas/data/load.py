@@ -61,12 +61,15 @@ def _count(records: Records) -> dict[str, int]:
     return dict(zip(records.classes, np.bincount(records.target, minlength=len(records.classes)).tolist(), strict=True))
 
 
-def load_records(space: SearchSpace, data: str | Path | None = None, data_path: Path | None = None) -> Records:
+def load_records(
+    space: SearchSpace, data: str | Path | None = None, data_path: Path | None = None, *, own: bool = False
+) -> Records:
     """Raw samples to evaluate or predict: the test part if the data have one (or need one split off), else all.
 
-    ``data`` and ``data_path`` as in :func:`load_dataset`; labels may be missing (``target`` is then None).
+    ``data`` and ``data_path`` as in :func:`load_dataset`; labels may be missing (``target`` is then None). ``own``:
+    what they name is the data that the network was trained on, so a test part is split off if there is none.
     """
-    given = data is not None or data_path is not None
+    given = not own and (data is not None or data_path is not None)
     cohort = load_cohort(space, data, data_path, labelled=False)
     if cohort.test is not None:
         return cohort.test
@@ -74,6 +77,17 @@ def load_records(space: SearchSpace, data: str | Path | None = None, data_path: 
         return cohort.development
     pool = _pool(cohort.development, cohort.parts)
     return _split_off_test(cohort.development.take(pool))[1]
+
+
+def load_development(space: SearchSpace, data: str | Path | None = None, data_path: Path | None = None) -> Records:
+    """Raw samples that are not the test part, be it given or split off; ``data`` and ``data_path`` as above."""
+    cohort = load_cohort(space, data, data_path)
+    development = cohort.development
+    if cohort.test is not None:
+        return development
+    pool = _pool(development, cohort.parts)
+    kept = pool[_split_off_test(development.take(pool))[0]]
+    return development.take(np.union1d(np.setdiff1d(np.arange(len(development)), pool), kept))
 
 
 def load_part(preprocessing: Preprocessing, records: Records) -> Part:
