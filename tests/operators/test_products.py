@@ -8,6 +8,8 @@ import torch
 from fusionnas.errors import SpaceError
 from fusionnas.feature import Feature
 from fusionnas.operators import operators
+from fusionnas.operators.mfb import mfb_parameters, signed_sqrt
+from fusionnas.operators.mutan import mutan_parameters
 from fusionnas.operators.tensor import check_tensor_width
 
 
@@ -154,3 +156,74 @@ def test_polynomial_has_finite_gradients_at_zero():
     given = [x._replace(values=torch.zeros_like(x.values).requires_grad_()) for x in inputs]
     torch.autograd.backward(operator(given).values.sum())
     assert all(x.values.grad.isfinite().all() for x in given)
+
+
+def test_bilinear_agrees_with_torch():
+    operator, (a, b) = build("bilinear"), vectors(2)
+    expected = torch.nn.functional.bilinear(values(a), values(b), operator.pairs.weight.unflatten(1, (4, 4)))
+    torch.testing.assert_close(values(operator([a, b])), expected)
+
+
+def test_bilinear_of_three_inputs_is_the_sum_over_pairs():
+    operator, inputs = build("bilinear", 3), vectors(3)
+    weights = operator.pairs.weight.unflatten(1, (3, 4, 4)).unbind(1)
+    terms = [
+        torch.nn.functional.bilinear(values(inputs[i]), values(inputs[j]), weight.contiguous())
+        for (i, j), weight in zip([(0, 1), (0, 2), (1, 2)], weights, strict=True)
+    ]
+    torch.testing.assert_close(values(operator(inputs)), sum(terms))
+
+
+def test_bilinear_is_the_interior_of_tensor_fusion():
+    bilinear, tensor, inputs = build("bilinear"), plain_tensor(2, 4), vectors(2)
+    interior = tensor.project.weight.data.unflatten(1, (5, 5))[:, 1:, 1:]  # second input, first input
+    bilinear.pairs.weight.data = interior.transpose(1, 2).flatten(1)
+    tensor.keep([(0, 1)])
+    torch.testing.assert_close(tensor(inputs).values, bilinear(inputs).values)
+
+
+def test_mfb_is_the_normalised_pooled_product():
+    operator, (a, b) = build("mfb"), vectors(2)
+    (weight_a, weight_b), (bias_a, bias_b) = operator.factors.weight, operator.factors.bias
+    pooled = ((values(a) @ weight_a.T + bias_a) * (values(b) @ weight_b.T + bias_b)).unflatten(1, (4, 2)).sum(2)
+    root = pooled.sign() * pooled.abs().sqrt()
+    expected = operator.project(root / root.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(values(operator([a, b])), expected)
+
+
+def test_signed_root_has_gradient_0_at_0():
+    x = torch.tensor([-4.0, 0.0, 9.0], requires_grad=True)
+    root = signed_sqrt(x)
+    root.sum().backward()
+    assert root.tolist() == [-2, 0, 3] and x.grad.tolist() == [0.25, 0, pytest.approx(1 / 6)]
+
+
+def test_mutan_is_a_sum_of_rank_one_products():
+    operator, (a, b) = build("mutan"), vectors(2)
+    both = torch.stack([values(a), values(b)], 1)
+    first, second = operator.factors(operator.reduce(both).tanh()).unflatten(2, (4, 4)).unbind(1)
+    expected = operator.project((first * second).sum(1))
+    torch.testing.assert_close(values(operator([a, b])), expected)
+
+
+def test_block_fuses_each_chunk_apart():
+    operator, inputs = build("block", 2, 8), vectors(2, 8)
+    operator.project.weight.data = torch.eye(8, dtype=torch.float64)
+    before = values(operator(inputs))
+    operator.reduce.weight.data[:, 2:4] = 0  # the channels of the second of four chunks
+    changed = (values(operator(inputs)) - before).abs().sum(0) > 0
+    assert changed.tolist() == [False, False, True, True, False, False, False, False]
+
+
+def test_block_with_one_chunk_is_mutan():
+    block, mutan, inputs = build("block", 2, 5), build("mutan", 2, 5), vectors(2, 5)
+    mutan.load_state_dict(block.state_dict())
+    torch.testing.assert_close(block(inputs).values, mutan(inputs).values)
+
+
+def test_parameters_of_the_bilinear_family_in_its_reference():
+    # Inputs of 100 and 80 channels, 10 outputs, 64 channels between, rank 15, 4 chunks.
+    assert mfb_parameters([100, 80], 10, middle=64, factor=1) == 12_298  # MLB
+    assert mfb_parameters([100, 80], 10, middle=64, factor=2) == 23_946
+    assert mutan_parameters([100, 80], 10, middle=64, rank=15) == 137_098
+    assert mutan_parameters([100, 80], 10, middle=64, rank=15, chunks=4) == 44_938
