@@ -22,7 +22,7 @@ Block = tuple[int, ...]
 
 
 @register_operator("tensor")
-class Tensors(FusionOperator):
+class TensorFusion(FusionOperator):
     """``W vec([1; P_1 x_1] (x) ... (x) [1; P_k x_k]) + b``: k vectors (..., B, 1, D) -> (..., B, 1, D).
 
     An absent input leaves the 1 before it, so k inputs give exactly the operator over those that are there. The
@@ -51,7 +51,7 @@ class Tensors(FusionOperator):
         super().__init__(inputs, width)
         self._kept: frozenset[Block] | None = None
         self.narrows = SlotLinear(inputs, width, fan_out=self.narrow)
-        self.project = Linear((self.narrow + 1) ** inputs, width)
+        self.project = Linear(tensor_width([self.narrow] * inputs), width)
 
     def keep(self, blocks: Collection[Block] | None) -> None:
         """Keep these blocks of interactions alone, each a tuple of places of inputs; None keeps all.
@@ -111,18 +111,23 @@ class Tensors(FusionOperator):
     def count_parameters(cls, inputs: int, width: int) -> int:
         """``k q (D + 1)`` for the projections, ``(q + 1)^k D + D`` for the map, q = min(D, 8)."""
         narrow = min(width, NARROW)
-        return inputs * narrow * (width + 1) + math.prod([narrow + 1] * inputs) * width + width
+        return inputs * narrow * (width + 1) + tensor_width([narrow] * inputs) * width + width
 
     @classmethod
     def count_macs(cls, inputs: int, width: int, tokens: Sequence[int]) -> int:
         """``k q D + (q + 1)^k D``, q = min(D, 8); vectors, so ``tokens`` do not count."""
         narrow = min(width, NARROW)
-        return inputs * narrow * width + math.prod([narrow + 1] * inputs) * width
+        return inputs * narrow * width + tensor_width([narrow] * inputs) * width
+
+
+def tensor_width(widths: Sequence[int]) -> int:
+    """Entries of the outer product of vectors of these widths, a 1 before each."""
+    return math.prod(width + 1 for width in widths)
 
 
 def check_tensor_width(widths: Sequence[int]) -> None:
     """Raise a SpaceError if the outer product of vectors this wide, a 1 before each, were too large to hold."""
-    size = math.prod(width + 1 for width in widths)
+    size = tensor_width(widths)
     if size > MAX_TENSOR_WIDTH:
         raise SpaceError(
             f"tensor: the outer product of {len(widths)} inputs of {list(widths)} channels would be {size:,} wide, "

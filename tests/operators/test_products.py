@@ -9,8 +9,11 @@ from fusionnas.errors import SpaceError
 from fusionnas.feature import Feature
 from fusionnas.operators import operators
 from fusionnas.operators.mfb import mfb_parameters, signed_sqrt
+from fusionnas.operators.multiplicative_interaction import matrix_parameters
+from fusionnas.operators.multiplicative_interaction_scalar import scalar_parameters
+from fusionnas.operators.multiplicative_interaction_vector import vector_parameters
 from fusionnas.operators.mutan import mutan_parameters
-from fusionnas.operators.tensor import check_tensor_width
+from fusionnas.operators.tensor import check_tensor_width, tensor_width
 
 
 @pytest.fixture(autouse=True)
@@ -227,3 +230,43 @@ def test_parameters_of_the_bilinear_family_in_its_reference():
     assert mfb_parameters([100, 80], 10, middle=64, factor=2) == 23_946
     assert mutan_parameters([100, 80], 10, middle=64, rank=15) == 137_098
     assert mutan_parameters([100, 80], 10, middle=64, rank=15, chunks=4) == 44_938
+
+
+def test_multiplicative_interaction_without_its_matrix_is_additive():
+    operator, additive, inputs = build("multiplicative_interaction"), build("additive"), vectors(2)
+    operator.pairs.weight.data.zero_()
+    additive.project.load_state_dict(operator.terms.state_dict())
+    torch.testing.assert_close(operator(inputs).values, additive(inputs).values)
+
+
+def test_multiplicative_interaction_without_its_terms_is_bilinear():
+    operator, bilinear, inputs = build("multiplicative_interaction"), build("bilinear"), vectors(2)
+    operator.terms.weight.data.zero_()
+    bilinear.pairs.weight.data = operator.pairs.weight.data
+    torch.testing.assert_close(operator(inputs).values, bilinear(inputs).values)
+
+
+def test_multiplicative_interaction_of_three_inputs_keeps_one_row_per_sample():
+    # The reference gives (B, B, outputs) for three inputs.
+    assert build("multiplicative_interaction", 3)(vectors(3)).values.shape == (5, 1, 4)
+
+
+def test_vector_form_scales_each_channel():
+    operator, (a, b) = build("multiplicative_interaction_vector"), vectors(2)
+    scale, shift = operator.conditions(values(b)).split(4, 1)
+    torch.testing.assert_close(values(operator([a, b])), scale * values(a) + shift)
+    torch.testing.assert_close(values(operator([a, b.absent()])), values(a))
+
+
+def test_scalar_form_scales_the_whole_input():
+    operator, (a, b) = build("multiplicative_interaction_scalar"), vectors(2)
+    scale, shift = operator.conditions(values(b)).split(1, 1)
+    torch.testing.assert_close(values(operator([a, b])), scale * values(a) + shift)
+    torch.testing.assert_close(values(operator([a, b.absent()])), values(a))
+
+
+def test_parameters_of_multiplicative_interactions_in_their_reference():
+    assert matrix_parameters([8, 4], 5) == 225
+    assert vector_parameters([8], 4) == 72
+    assert scalar_parameters([8]) == 18
+    assert tensor_width([8, 4, 6]) * 5 == 1575  # with all products of three inputs it is tensor fusion

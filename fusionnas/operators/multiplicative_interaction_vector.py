@@ -1,0 +1,57 @@
+"""Multiplicative interaction, vector form: the other inputs scale and shift the channels of the first as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import nn
+
+from fusionnas.feature import Feature
+from fusionnas.layers import Linear
+from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+
+
+@register_operator("multiplicative_interaction_vector")
+class MultiplicativeInteractionVector(FusionOperator):
+    """``(sum_{j>0} W_j x_j + v) * x_0 + sum_{j>0} U_j x_j + b``: k vectors (..., B, 1, D) -> (..., B, 1, D).
+
+    ``v`` starts at 1. What is absent adds nothing; where the first input is, the shift alone is left.
+    """
+
+    facts: ClassVar[OperatorFacts] = OperatorFacts(
+        formula="z = (sum_{j>0} W_j x_j + v) * x_0 + sum_{j>0} U_j x_j + b",
+        source="Jayakumar et al., Multiplicative Interactions and Where to Find Them, ICLR 2020, vector form",
+        departs="several conditioning inputs add up; v starts at 1, so that the first input passes",
+        parameters="2·(k - 1)·D² + 2·D",
+        macs="2·(k - 1)·D²",
+        rank=3,
+    )
+    ordered: ClassVar[bool] = True
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__(inputs, width)
+        self.conditions = Linear((inputs - 1) * width, 2 * width)
+        assert self.conditions.bias is not None
+        nn.init.ones_(self.conditions.bias[:width])
+
+    def forward(self, features: Sequence[Feature]) -> Feature:
+        """k vectors -> the first one, scaled and shifted channel by channel."""
+        values, present = vector_slots(features)
+        scale, shift = self.conditions(values[..., 1:, :].flatten(-2)).chunk(2, -1)
+        return vector_result(scale * values[..., 0, :] + shift, present.any(-1))
+
+    @classmethod
+    def count_parameters(cls, inputs: int, width: int) -> int:
+        """``2 (k - 1) D^2 + 2 D``."""
+        return vector_parameters([width] * (inputs - 1), width)
+
+    @classmethod
+    def count_macs(cls, inputs: int, width: int, tokens: Sequence[int]) -> int:
+        """``2 (k - 1) D^2``; vectors, so ``tokens`` do not count."""
+        return 2 * (inputs - 1) * width**2
+
+
+def vector_parameters(conditions: Sequence[int], width: int) -> int:
+    """Parameters of the vector form for conditioning inputs of these widths and a first input of ``width``."""
+    return 2 * (sum(conditions) + 1) * width
