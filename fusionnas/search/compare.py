@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionnas.training.scoring import LOWER_IS_BETTER, applicable, metric, probabilities
+from fusionnas.training.scoring import LOWER_IS_BETTER, applicable, metric, probabilities, resampled
 
 RESAMPLES = 300
+_AT_ONCE = 2_000_000  # weights that are held in memory together
 
 
 def summary(logits: Tensor, target: Tensor) -> dict[str, Any]:
@@ -44,20 +45,27 @@ def paired(
     labels = target.numpy()
     sides = {key: [probabilities(x) for x in logits] for key, logits in {"": ours, **rivals}.items()}
 
-    def differences(weight: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        means = [np.mean([metric(name, p, labels, weight) for p in side]) for side in sides.values()]
-        return np.asarray(sign * (means[0] - np.array(means[1:])), dtype=np.float64)
+    def differences(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        means = [np.mean([resampled(name, p, labels, weights) for p in side], axis=0) for side in sides.values()]
+        return np.stack([sign * (means[0] - rival) for rival in means[1:]])
 
-    drawn: list[NDArray[np.float64]] = []
-    while len(drawn) < RESAMPLES:
-        weight = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels))).astype(np.float64)
+    def draw() -> NDArray[np.float64]:
         # A ranking metric needs both classes; a resample of a rare class may miss it.
-        if ours.shape[-1] > 1 or len(np.unique(labels[weight > 0])) == 2:
-            drawn.append(differences(weight))
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+        while True:
+            weight = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels))).astype(np.float64)
+            if ours.shape[-1] > 1 or len(np.unique(labels[weight > 0])) == 2:
+                return weight
+
+    if not rivals:
+        return {}
+    size = max(1, _AT_ONCE // len(labels))
+    blocks = [min(size, RESAMPLES - start) for start in range(0, RESAMPLES, size)]
+    drawn = np.concatenate([differences(np.stack([draw() for _ in range(count)])) for count in blocks], axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=1)
+    whole = differences(np.ones((1, len(labels))))[:, 0]
     return {
         rival: {"difference": float(d), "interval": [float(a), float(b)]}
-        for rival, d, a, b in zip(rivals, differences(None), low, high, strict=True)
+        for rival, d, a, b in zip(rivals, whole, low, high, strict=True)
     }
 
 

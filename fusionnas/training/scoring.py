@@ -60,6 +60,24 @@ def metric(name: str, probability: Array, target: NDArray[np.int64], weight: Arr
     return float(sk.recall_score(target, predicted, sample_weight=weight, labels=occur, average="macro"))
 
 
+def resampled(name: str, probability: Array, target: NDArray[np.int64], weights: Array) -> Array:
+    """``metric`` for many weightings at once, (R, N) -> (R,); a ranking metric sorts its scores once, not R times."""
+    if name not in ("roc_auc", "average_precision"):
+        return np.array([metric(name, probability, target, weight) for weight in weights])
+    score = probability[:, 1]
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # last of each run of equal scores
+    weights, positive = weights[:, order], target[order] == 1
+    hits = np.cumsum(weights * positive, axis=1)[:, ends]
+    alarms = np.cumsum(weights * ~positive, axis=1)[:, ends]
+    more = np.diff(hits, axis=1, prepend=0.0)
+    if name == "average_precision":
+        return np.asarray((more * hits / np.maximum(hits + alarms, 1e-300)).sum(1) / hits[:, -1])
+    # A positive is above every negative that has not come yet, and level with half of those of equal score.
+    below = alarms[:, -1:] - alarms + np.diff(alarms, axis=1, prepend=0.0) / 2
+    return np.asarray((more * below).sum(1) / (hits[:, -1] * alarms[:, -1]))
+
+
 def applicable(classes: int) -> tuple[str, ...]:
     """Names of the metrics that fit a task with so many classes, the ranking ones first."""
     ranking = ("average_precision", "roc_auc") if classes == 2 else ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -119,3 +121,13 @@ def test_kendall_tau() -> None:
 def test_methods_say_what_they_are(name: str) -> None:
     facts = methods[name].facts
     assert facts.summary and facts.source and facts.departs
+
+
+def test_intervals_do_not_depend_on_how_many_resamples_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(0, 2, (100,), generator=generator)
+    ours, theirs = torch.randn(2, 100, 1, generator=generator), torch.randn(2, 100, 1, generator=generator)
+    whole = paired(ours, {"theirs": theirs}, target, "average_precision", generator=np.random.default_rng(0))
+    monkeypatch.setattr(sys.modules[paired.__module__], "_AT_ONCE", 700)
+    assert paired(ours, {"theirs": theirs}, target, "average_precision", generator=np.random.default_rng(0)) == whole
+    assert paired(ours, {}, target, "average_precision", generator=np.random.default_rng(0)) == {}
