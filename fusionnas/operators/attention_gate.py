@@ -23,8 +23,8 @@ class AttentionGate(FusionOperator):
 
     facts: ClassVar[OperatorFacts] = OperatorFacts(
         formula="z = sum_j a_j (P_j x_j + b_j); a = softmax(W [x_1; ...; x_k] + c), one number per input",
-        source="TorchMultimodal, attention fusion module, 2022; Liang et al., Foundations and Trends in Multimodal "
-        "Machine Learning, 2022, arXiv:2209.03430, gates as attention",
+        source="Liang et al., Foundations and Trends in Multimodal Machine Learning, 2022, arXiv:2209.03430, gates as "
+        "attention; form as in TorchMultimodal's attention fusion module",
         departs="absent inputs take no part in the softmax; W starts at zero; inputs keep their declared order",
         parameters="k²·D + k + k·D² + k·D",
         macs="k²·D + k·D²",
