@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,7 +201,8 @@ def export(run_dir: Path, *, formats: Sequence[str] = FORMATS, output: Path | No
         raise InputError("unknown export format", [f"'{name}':{did_you_mean(name, known)}" for name in unknown])
     model = read_native(run_dir)
     folder = output or run_dir / "export"
-    folder.mkdir(parents=True, exist_ok=True)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {"architecture": model.network.architecture.id}
     if "native" in wanted:
         write_native(folder, model.network, model.space.to_yaml(), model.preprocessing)
@@ -313,10 +315,21 @@ def predict(
     part = load_part(model.preprocessing, records)
     table = probabilities(run_network(model.network, part.inputs))
     classes = [str(name) for name in model.preprocessing.classes]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", *(f"probability_{name}" for name in classes), "predicted"])
-        for sample, row in zip(part.ids, table, strict=True):
-            writer.writerow([sample, *(f"{p:.6f}" for p in row), classes[int(row.argmax())]])
+    with _writing(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with output.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["id", *(f"probability_{name}" for name in classes), "predicted"])
+            for sample, row in zip(part.ids, table, strict=True):
+                writer.writerow([sample, *(f"{p:.6f}" for p in row), classes[int(row.argmax())]])
     return {"file": str(output), "n": len(table), "classes": classes}
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tell what the user's ``--output`` cannot be."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(f"cannot write {path}: {why}; choose an --output that can be written") from error

@@ -176,6 +176,16 @@ def test_unusable_folders_and_forms_are_told(run: fn.SearchRun, tmp_path: Path) 
         fn.evaluate(run.path, split="train")
 
 
+def test_an_output_that_cannot_be_written_is_told(run: fn.SearchRun, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write .*: Is a directory; choose an --output that can be written"):
+        fn.predict(run.path, output=tmp_path)
+    with pytest.raises(InputError, match=r"cannot write .*p.csv: (Not a directory|File exists); choose"):
+        fn.predict(run.path, output=tmp_path / "file" / "p.csv")
+    with pytest.raises(InputError, match=r"cannot write .*file: File exists; choose an --output"):
+        fn.export(run.path, output=tmp_path / "file")
+
+
 def test_damaged_weights_are_refused(run: fn.SearchRun, tmp_path: Path) -> None:
     fn.export(run.path, formats=["native"], output=tmp_path / "e")
     (tmp_path / "e" / "weights.safetensors").write_bytes(b"not tensors")

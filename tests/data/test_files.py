@@ -137,6 +137,12 @@ def test_a_number_to_be_predicted_is_no_label(tmp_path: Path) -> None:
     assert expected in told(tmp_path, given, {"x": ALL["x"]})
 
 
+def test_data_that_are_not_there_are_told(tmp_path: Path) -> None:
+    about = space(tmp_path, NPZ, {"x": ALL["x"]})
+    with pytest.raises(DataError, match=r"cannot be found\n.*nowhere: no such file or folder; expected a file .npz"):
+        load_dataset(about, data_path=tmp_path / "nowhere")
+
+
 def test_a_text_called_npz_is_not_to_be_loaded_unsafely(tmp_path: Path) -> None:
     (tmp_path / "d.npz").write_text("hello")
     with pytest.raises(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from fusionnas.run import Run
 from fusionnas.run.progress import QuietProgress
 from fusionnas.search.method import Found, Problem, Task, methods
 from fusionnas.space import SearchSpace
-from tests.spaces import tiny_data, tiny_space
+from tests.spaces import TEXT, random_part, tiny_data, tiny_signature, tiny_space
 
 DATA = tiny_data()
 
@@ -64,3 +65,17 @@ def test_a_space_of_one_modality_and_one_node_will_do(name: str, tmp_path: Path)
 def test_what_a_method_receives_has_no_test_part() -> None:
     assert set(SearchData.__dataclass_fields__) == {"train", "alpha", "select", "signature"}
     assert set(Problem.__dataclass_fields__) == {"space", "data", "seed", "pretrained"}
+
+
+@pytest.mark.parametrize("name", list(methods))
+def test_several_classes_and_no_searched_layer_will_do(name: str, tmp_path: Path) -> None:
+    text = TEXT.format(nodes=1, inputs="2", operators="additive, mlp").replace("[gru, tcn]", "gru")
+    space = SearchSpace.parse(text.replace("kind: binary", "kind: multiclass").replace("roc_auc", "accuracy"))
+    parts = {part: random_part(60, seed) for seed, part in enumerate(("train", "alpha", "select"))}
+    for part in parts.values():
+        part.target[::3] = 2
+    data = SearchData(**parts, signature=replace(tiny_signature(), outputs=3))
+    with Run.create(tmp_path / "run", space=space, settings={}) as run:
+        found = methods[name](Task(Problem(space, data, 3), run, QuietProgress(stages=False)))
+    assert found.layers == {"a": ("mlp",), "b": ("gru", "gru"), "c": ("summary",)}
+    assert found.finalists and all(entry["loss"] > 0 for entry in found.facts["history"])

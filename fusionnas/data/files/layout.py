@@ -36,6 +36,8 @@ def named_layout(path: Path, file: SpaceFile) -> Files:
 
 
 def _find(path: Path) -> tuple[Any, dict[str, Path]]:
+    if not path.exists():
+        raise DataError("the data cannot be found", [f"{path}: no such file or folder; expected {LAYOUTS}"])
     kind = format_of(path)
     if kind:
         return kind, {"train": path}
