@@ -65,8 +65,8 @@ class Mfb(FusionOperator):
 
 
 def signed_sqrt(x: Tensor) -> Tensor:
-    """``sign(x) sqrt(|x|)``; the gradient at 0 is 0."""
-    return x.relu().sqrt() - (-x).relu().sqrt()
+    """``sign(x) sqrt(|x|)``; all derivatives at 0 are 0."""
+    return x.sign() * torch.where(x == 0, 1.0, x.abs()).sqrt()
 
 
 def mfb_parameters(widths: Sequence[int], outputs: int, *, middle: int, factor: int) -> int:
