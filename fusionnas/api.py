@@ -237,7 +237,8 @@ def evaluate(
             "development", the samples that the network was chosen and trained on.
 
     Returns:
-        ``{"metrics": {name: value}, "n": samples, "split": ..., "data": ...}``.
+        ``{"metrics": {name: value}, "n": samples, "split": ..., "data": ...}``; ``split`` is "all" where the data have
+        no test part of their own.
 
     Raises:
         RunError, DataError: network or data cannot be used; also when labels are missing.
@@ -253,9 +254,9 @@ def evaluate(
     own = data is None and data_path is None
     place = _place(run_or_export) if own else data_path
     if split == "development" and data_path is None:
-        records = load_development(model.space, data, place)
+        records, scored = load_development(model.space, data, place), split
     else:
-        records = load_records(model.space, data, place, own=own)
+        records, scored = load_records(model.space, data, place, own=own)
     source = str(data_path or data or _named(model.space.file.data))
     if records.target is None:
         raise DataError(f"{source} has no labels to compare with", ["use 'fusionnas predict' for data without labels"])
@@ -263,7 +264,7 @@ def evaluate(
     if split == "test" and own and (run_or_export / "journal.jsonl").is_file():
         _record_opening(run_or_export, len(part))
     logits = run_network(model.network, part.inputs)
-    return {"metrics": scores(logits, part.target), "n": len(part), "split": split, "data": source}
+    return {"metrics": scores(logits, part.target), "n": len(part), "split": scored, "data": source}
 
 
 def _named(data: Any) -> str:
@@ -311,7 +312,7 @@ def predict(
 
     model = read_native(run_or_export)
     own = data is None and data_path is None
-    records = load_records(model.space, data, _place(run_or_export) if own else data_path, own=own)
+    records, _ = load_records(model.space, data, _place(run_or_export) if own else data_path, own=own)
     part = load_part(model.preprocessing, records)
     table = probabilities(run_network(model.network, part.inputs))
     classes = [str(name) for name in model.preprocessing.classes]

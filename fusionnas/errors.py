@@ -41,6 +41,10 @@ class RunError(InputError):
     """A run folder or an export cannot be used as it is."""
 
 
+class DiskError(FusionNASError):
+    """The disk takes no more; what was written before is kept."""
+
+
 class RegistryError(InputError):
     """A name is not registered, or is registered twice."""
 

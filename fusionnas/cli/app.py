@@ -5,6 +5,7 @@ Exit status: 0 done, 2 the user's input is wrong, 130 interrupted, 1 anything el
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -20,7 +21,13 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            outcome = super().invoke(ctx)
+            sys.stdout.flush()
+            return outcome
+        except BrokenPipeError:
+            # The reader (head, less) has enough: what is left goes nowhere, also at the interpreter's end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
         except (FusionNASError, InputError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(2 if isinstance(error, InputError) else 1) from None

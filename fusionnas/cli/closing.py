@@ -21,9 +21,7 @@ def close(run: SearchRun, *, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(run.path), "architecture": run.architecture.to_json(), "results": run.results})
         return
-    from rich.console import Console
-
-    from fusionnas.cli.tables import print_widest
+    from fusionnas.cli.tables import Console, print_widest
 
     results = run.results
     console = Console(highlight=False)

@@ -48,7 +48,8 @@ def get(
     from fusionnas.data.base import datasets
 
     source = inspect.getmodule(datasets[name])
-    print(inspect.getdoc(source) or inspect.getdoc(datasets[name]) or name)
+    text = inspect.getdoc(source) or inspect.getdoc(datasets[name]) or name
+    print(text.replace("``", ""))
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -25,6 +25,6 @@ def evaluate(
     if as_json:
         print_json(report)
         return
-    print(f"{report['n']:,} samples of {report['data']}")
+    print(f"{report['n']:,} samples of {report['data']} ({report['split']})")
     for name, value in report["metrics"].items():
         print(f"  {name:20}{value:8.4f}")

@@ -18,6 +18,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Draw the network in the terminal, or as a picture."""
+    from fusionnas.cli.tables import Console
     from fusionnas.show import draw_terminal, read_architecture, write_picture
 
     architecture = read_architecture(what)
@@ -26,6 +27,6 @@ def show(
     if as_json:
         print_json(architecture.to_json())
     elif output is None:
-        draw_terminal(architecture)
+        draw_terminal(architecture, Console())
     else:
         print(f"drawn in {output}")

@@ -6,9 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from rich import box
-from rich.console import Console
+from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
+
+
+class Console(RichConsole):
+    """Stdout for people; a reader that has enough (head, less) is told to the caller, not a failure."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process with status 1."""
+        raise BrokenPipeError
 
 
 def new_table(*columns: str, right: Sequence[str] = ()) -> Table:

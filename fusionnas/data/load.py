@@ -63,8 +63,10 @@ def _count(records: Records) -> dict[str, int]:
 
 def load_records(
     space: SearchSpace, data: str | Path | None = None, data_path: Path | None = None, *, own: bool = False
-) -> Records:
+) -> tuple[Records, str]:
     """Raw samples to evaluate or predict: the test part if the data have one (or need one split off), else all.
+
+    The second value says which: ``test`` or ``all``.
 
     ``data`` and ``data_path`` as in :func:`load_dataset`; labels may be missing (``target`` is then None). ``own``:
     what they name is the data that the network was trained on, so a test part is split off if there is none.
@@ -72,11 +74,11 @@ def load_records(
     given = not own and (data is not None or data_path is not None)
     cohort = load_cohort(space, data, data_path, labelled=False)
     if cohort.test is not None:
-        return cohort.test
+        return cohort.test, "test"
     if given or cohort.development.target is None:
-        return cohort.development
+        return cohort.development, "all"
     pool = _pool(cohort.development, cohort.parts)
-    return _split_off_test(cohort.development.take(pool))[1]
+    return _split_off_test(cohort.development.take(pool))[1], "test"
 
 
 def load_development(space: SearchSpace, data: str | Path | None = None, data_path: Path | None = None) -> Records:

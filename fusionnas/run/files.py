@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fusionnas.errors import RunError
+from fusionnas.errors import DiskError, RunError
 from fusionnas.run.plain import json_bytes
 
 _FULL = {
@@ -29,7 +29,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``: after any interruption it holds all of the old or all of the new bytes.
 
     Raises:
-        RunError: the disk is full, or the folder cannot be written.
+        DiskError: the disk is full. RunError: the folder cannot be written.
     """
     temporary = path.with_name(path.name + ".tmp")
     with explained(path):
@@ -71,15 +71,14 @@ def intact(path: Path, digest: str) -> bool:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn an ``OSError`` while writing ``path`` into a RunError that says what is kept and what to do."""
+    """Turn an ``OSError`` while writing ``path`` into a DiskError or a RunError: what is kept and what to do."""
     try:
         yield
     except OSError as error:
         cause = _FULL.get(error.errno or 0)
         if cause is None:
             raise RunError(f"cannot write {path}: {error.strerror or error}") from error
-        raise RunError(
-            f"cannot write {path}: {cause}",
-            ["all that was journaled before is kept, nothing is damaged; free some space, then run "
-             "`fusionnas resume RUN` (RUN: the run's folder): it goes on from there"],
+        raise DiskError(
+            f"cannot write {path}: {cause}\n  all that was journaled before is kept, nothing is damaged; free some "
+            "space, then run `fusionnas resume RUN` (RUN: the run's folder): it goes on from there"
         ) from error

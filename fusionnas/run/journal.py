@@ -47,7 +47,7 @@ class Journal:
         """Write one line and sync it to the disk; returns it as it will be read.
 
         Raises:
-            RunError: the disk is full; the journal is then as it was before.
+            DiskError: the disk is full; the journal is then as it was before.
             TypeError: ``facts`` holds something that JSON does not have.
         """
         entry = {"seq": len(self.entries), "at": datetime.now(timezone.utc).isoformat(timespec="seconds"), **facts}

@@ -64,7 +64,7 @@ class Checkpoint:
 
         Raises:
             TypeError: ``state`` holds something that ``torch.load(weights_only=True)`` refuses.
-            RunError: the disk is full; the state saved before is kept.
+            DiskError: the disk is full; the state saved before is kept.
         """
         _check_plain(state, "state")
         buffer = io.BytesIO()

@@ -76,6 +76,7 @@ def verdict(
     interaction: dict[str, float],
     *,
     known_as: str | None = None,
+    several: bool = True,
 ) -> str:
     """The closing sentences: did the search, and did fusion, pay.
 
@@ -85,13 +86,14 @@ def verdict(
         modalities: what the found network reads.
         interaction: share per pair of modalities, largest first.
         known_as: the baseline that the found network is, if it is one.
+        several: whether the space has more than one modality, so that there was anything to fuse.
     """
     won = [k for k, v in results.items() if v["interval"][0] > 0]
     lost = [k for k, v in results.items() if v["interval"][1] < 0]
     single = {k: v for k, v in results.items() if k.startswith("only ")}
     same = f" and is the same as {known_as}: nothing richer was better" if known_as else ""
     text = [f"The found network reads {_list(modalities)}{same}."]
-    if len(modalities) == 1:
+    if len(modalities) == 1 and several:
         text.append("Fusion did not help: one modality alone is as good on select, within one standard error.")
     elif single:
         best = min(single, key=lambda k: single[k]["difference"])

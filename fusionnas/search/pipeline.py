@@ -143,7 +143,7 @@ def _results(
             for baseline in against
         },
         "seeds": {"run": task.seed, "networks": space.file.search.seeds},
-        "verdict": verdict(name, against, read, pairs, known_as=known_as),
+        "verdict": verdict(name, against, read, pairs, known_as=known_as, several=len(space.groups()) > 1),
         "interaction": pairs,
         "inputs": winner.inputs,
         "finalists": winner.table,

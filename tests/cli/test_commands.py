@@ -150,3 +150,9 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, signal):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 130
     assert done.stderr == f"interrupted; `fusionnas resume {tmp_path / 'run'}` goes on\n"
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    command = f"{sys.executable} -m fusionnas list operators | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr == ""

@@ -298,7 +298,7 @@ def test_a_folder_of_events_can_be_named_on_the_command_line(tmp_path: Path) -> 
     )
     assert load_dataset(named, data=folder).search.signature.inputs["vitals"].width == 4
     (folder / "labels.csv").unlink()
-    assert load_records(named, data=folder).target is None
+    assert load_records(named, data=folder)[0].target is None
 
 
 def test_problems_of_events_name_file_row_and_column(tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ def test_the_test_part_does_not_depend_on_the_seed_and_is_found_again(tmp_path: 
     assert ids == two.test.open(lambda: None).ids.tolist()
     assert one.search.alpha.ids.tolist() != two.search.alpha.ids.tolist()
     assert load_dataset(space(tmp_path), seed=0).search.alpha.ids.tolist() == one.search.alpha.ids.tolist()
-    records = load_records(space(tmp_path))
-    assert records.ids.tolist() == ids
+    records, which = load_records(space(tmp_path))
+    assert records.ids.tolist() == ids and which == "test"
     assert load_part(one.preprocessing, records).target.tolist() == one.test.open(lambda: None).target.tolist()
 
 
@@ -78,14 +78,14 @@ def test_a_folder_of_parts_replaces_the_data_of_the_space(tmp_path: Path) -> Non
     write(other / "test.npz", 22, seed=4)
     data = load_dataset(space(tmp_path), data=other)
     assert data.test.size == 22
-    assert len(load_records(space(tmp_path), data=other / "train.npz")) == 40
+    assert len(load_records(space(tmp_path), data=other / "train.npz")[0]) == 40
 
 
 def test_unlabelled_files_can_be_predicted_but_not_trained_on(tmp_path: Path) -> None:
     write(tmp_path / "train.npz")
     np.savez(tmp_path / "new.npz", x=np.zeros((5, 3)))
-    records = load_records(space(tmp_path), data=tmp_path / "new.npz")
-    assert records.target is None
+    records, which = load_records(space(tmp_path), data=tmp_path / "new.npz")
+    assert records.target is None and which == "all"
     part = load_part(load_dataset(space(tmp_path)).preprocessing, records)
     assert part.target.tolist() == [-1] * 5
     with pytest.raises(DataError, match="no target array 'y'"):
@@ -130,7 +130,7 @@ def test_real_sets_are_kept_apart(real_data: Path) -> None:
     data = load_dataset(SearchSpace.parse(text), data_path=real_data)
     assert len(data.search.all()) == 4000 and data.test.size == 4000
     assert data.description["sets"] == ["a", "b"]
-    one = load_records(SearchSpace.parse(text), data_path=real_data / "set_b")
+    one, _ = load_records(SearchSpace.parse(text), data_path=real_data / "set_b")
     assert one.ids.tolist() == data.test.open(lambda: None).ids.tolist()
 
 

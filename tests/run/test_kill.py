@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fusionnas.errors import RunError
+from fusionnas.errors import DiskError, RunError
 from fusionnas.run import Result, Run
 from fusionnas.run.files import explained, write_atomic
 
@@ -141,7 +141,7 @@ FULL = """
 import resource, sys
 from pathlib import Path
 import torch
-from fusionnas.errors import RunError
+from fusionnas.errors import DiskError
 from fusionnas.run import Result, Run
 path, limit, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 with Run.open(path) as run:
@@ -153,7 +153,7 @@ with Run.open(path) as run:
             run.unit("big", lambda checkpoint: checkpoint.save({"w": torch.zeros(20000)}))
         else:
             run.unit("big", lambda checkpoint: Result({"history": [0.1] * 20000}))
-    except RunError as error:
+    except DiskError as error:
         print(error)
         sys.exit(2)
 """
@@ -179,7 +179,7 @@ def test_a_full_disk_loses_nothing_that_was_journaled(tmp_path, space, kind):
 
 def test_no_space_left_is_told(tmp_path):
     told = "cannot write .*x.json: the disk is full\n.*free some space"
-    with pytest.raises(RunError, match=told), explained(tmp_path / "x.json"):
+    with pytest.raises(DiskError, match=told), explained(tmp_path / "x.json"):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 

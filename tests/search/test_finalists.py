@@ -107,6 +107,7 @@ def test_verdicts() -> None:
     assert "strongest interaction it uses is a with b (40% of its output's variance)" in text
     alone = verdict("roc_auc", {"only b": entry(0.1, 0.05, 0.2)}, ("a",), {}, known_as="only a")
     assert "Fusion did not help" in alone and "is the same as only a: nothing richer was better" in alone
+    assert "usion" not in verdict("roc_auc", {}, ("a",), {}, several=False)
     unsure = verdict("roc_auc", {"only a": entry(0.01, -0.05, 0.2)}, ("a", "b"), {})
     assert "not distinguishable from the best single modality" in unsure
 
