@@ -93,7 +93,7 @@ class FusionNetwork(nn.Module):
         input_dropout: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        self.architecture, self.signature = architecture, signature
+        self.architecture, self.signature, self.width = architecture, signature, width
         rates = input_dropout or {}
         self.encoders = nn.ModuleDict(
             {
@@ -118,7 +118,11 @@ class FusionNetwork(nn.Module):
 
     def forward(self, inputs: Mapping[str, Feature], encoded: Encoded | None = None) -> Tensor:
         """Inputs by modality, (B, T, R) or (B, T) ids -> logits (B, C); ``encoded`` as for ``encode``."""
-        logits: Tensor = self.head(self.encode(inputs, encoded))
+        return self.decode(self.encode(inputs, encoded), inputs)
+
+    def decode(self, features: Mapping[Point, Feature], inputs: Mapping[str, Feature]) -> Tensor:
+        """What ``encode`` gave, and the inputs for wide paths -> logits (B, C)."""
+        logits: Tensor = self.head(features)
         for name, path in self.wide.items():
             logits = logits + path(inputs[name])
         return logits

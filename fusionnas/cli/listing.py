@@ -19,7 +19,10 @@ Row = dict[str, Any]
 @app.command("list")
 def list_entries(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="operators, encoders, methods, datasets, spaces or benchmarks.")
+        str,
+        typer.Argument(
+            metavar="WHAT", help="operators, encoders, methods, training, datasets, spaces or benchmarks."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
@@ -55,6 +58,12 @@ def _methods() -> list[Row]:
     return [{"name": name, **asdict(methods[name].facts)} for name in methods]
 
 
+def _training() -> list[Row]:
+    from fusionnas.training.method import training_methods
+
+    return [{"name": name, **asdict(training_methods[name].facts)} for name in training_methods]
+
+
 def _datasets() -> list[Row]:
     from fusionnas.data.base import datasets
 
@@ -85,6 +94,7 @@ _LISTS: dict[str, Callable[[], list[Row]]] = {
     "operators": _operators,
     "encoders": _encoders,
     "methods": _methods,
+    "training": _training,
     "datasets": _datasets,
     "spaces": _spaces,
     "benchmarks": _benchmarks,

@@ -19,10 +19,11 @@ from fusionnas.data.base import Part, SearchData
 from fusionnas.feature import Feature
 from fusionnas.network import Encoded, encode_frozen, encoded_rows
 from fusionnas.run.unit import Checkpoint
-from fusionnas.space.schema import Training
 from fusionnas.supernet import Alphas, Mixing, Supernet
+from fusionnas.training.method import Methods, Reads
 from fusionnas.training.optimizer import cosine, make_optimizer
 from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import nll
 from fusionnas.training.train import finite
 
@@ -49,12 +50,11 @@ def train_supernet(
     alphas: Alphas,
     data: SearchData,
     relaxed: Relaxed,
-    training: Training,
+    recipe: Recipe,
     *,
     epochs: int,
     seed: int,
     checkpoint: Checkpoint,
-    policies: Mapping[str, str],
     watch: Callable[[Mapping[str, Any]], None],
 ) -> list[dict[str, float]]:
     """Train ``supernet`` and ``alphas`` in place; per epoch, the mean loss on select and the alphas' entropy.
@@ -63,19 +63,20 @@ def train_supernet(
         supernet, alphas: freshly initialised, pretrained encoders loaded.
         data: train for weights, alpha for alphas, select to watch.
         relaxed: how alphas become mixing weights, and which of them move when.
-        training: rates and batch size of the weights.
+        recipe: rates and batch size of the weights, encoder policies, training methods.
         epochs: epochs to run.
-        seed: of batches and dropout.
+        seed: of batches, dropout and what training methods draw.
         checkpoint: where to save and resume.
-        policies: per modality "joint", "frozen" or "finetune".
         watch: is told ``epoch``, ``epochs``, ``loss`` and ``entropy`` after each epoch.
 
     Raises:
         FusionNASError: the loss is not finite.
     """
-    frozen = [name for name, policy in policies.items() if policy == "frozen"]
-    slow = [name for name, policy in policies.items() if policy == "finetune"]
-    weights = make_optimizer(supernet, training, frozen=frozen, finetuned=slow)
+    space = supernet.space
+    reads = Reads.of(space.points(), recipe, width=space.file.fusion.width, outputs=supernet.signature.outputs)
+    with seeded(derive(seed, "methods")):
+        methods = Methods(recipe, reads)
+    frozen, weights = recipe.having("frozen"), make_optimizer(supernet, recipe, beside=methods)
     steps = torch.optim.Adam(
         relaxed.learned or [nn.Parameter(torch.zeros(1))], lr=relaxed.rate, betas=(0.5, 0.999), weight_decay=1e-3
     )
@@ -83,8 +84,9 @@ def train_supernet(
     history: list[dict[str, float]] = []
     with seeded(derive(seed, "dropout")):
         if (saved := checkpoint.load()) is not None:
+            methods.load_state_dict(saved["methods"])
             history = _restore(saved, supernet, alphas, weights, steps, generator)
-        encoded = _encoded(supernet, frozen, data.train)
+        encoded = _encoded(supernet, [] if methods.changes_inputs else frozen, data.train)
         while len(history) < epochs:
             epoch = len(history)
             cosine(weights, epoch, epochs)
@@ -92,13 +94,14 @@ def train_supernet(
             for name in frozen:
                 supernet.encoders[name].eval()
             moving = bool(relaxed.learned) and relaxed.moves(epoch)
-            _epoch(supernet, alphas, data, relaxed, (weights, steps if moving else None), epoch, training, generator,
-                   encoded)  # fmt: skip
+            _epoch(supernet, alphas, data, relaxed, (weights, steps if moving else None), epoch,
+                   recipe.training.batch_size, generator, encoded, methods)  # fmt: skip
             loss = finite(float(supernet_loss(supernet, relaxed.mixing(alphas, epoch), data.select).mean()), epoch + 1)
             history.append({"loss": loss, "entropy": alphas.entropy()})
             watch({"epoch": len(history), "epochs": epochs, **history[-1]})
             if checkpoint.due() and len(history) < epochs:
-                checkpoint.save(_saved(supernet, alphas, weights, steps, generator, history))
+                saved = _saved(supernet, alphas, weights, steps, generator, history)
+                checkpoint.save({**saved, "methods": methods.state_dict()})
     return history
 
 
@@ -109,24 +112,29 @@ def _epoch(
     relaxed: Relaxed,
     optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer | None],
     epoch: int,
-    training: Training,
+    size: int,
     generator: torch.Generator,
     encoded: Encoded,
+    methods: Methods,
 ) -> None:
     weights, steps = optimizers
-    batches = _forever(data.alpha, training.batch_size, generator) if steps is not None else None
-    for index in data.train.indices(training.batch_size, generator):
+    batches = _forever(data.alpha, size, generator) if steps is not None else None
+    for index in data.train.indices(size, generator):
         batch = data.train.rows(index)
         if steps is not None and batches is not None:
             held_out = next(batches)
             steps.zero_grad(set_to_none=True)
-            nll(supernet(held_out.inputs, relaxed.mixing(alphas, epoch)), held_out.target).mean().backward()
+            given = methods.inputs(held_out.inputs)
+            nll(supernet(given, relaxed.mixing(alphas, epoch)), held_out.target).mean().backward()
             steps.step()
         with torch.no_grad():
             mixing = relaxed.mixing(alphas, epoch)
+        encode = partial(supernet.encode, mixing=mixing, encoded=encoded_rows(encoded, index))
+        loss, step = methods.loss(batch.inputs, batch.target, encode, partial(supernet.decode, mixing=mixing))
         weights.zero_grad(set_to_none=True)
-        nll(supernet(batch.inputs, mixing, encoded_rows(encoded, index)), batch.target).mean().backward()
-        nn.utils.clip_grad_norm_(supernet.parameters(), 5.0)
+        loss.backward()
+        methods.gradients(step, dict(supernet.encoders.items()))
+        nn.utils.clip_grad_norm_([*supernet.parameters(), *methods.parameters()], 5.0)
         weights.step()
 
 

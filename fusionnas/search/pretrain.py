@@ -20,16 +20,12 @@ from fusionnas.run.progress import Progress
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.references import top
 from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.recipe import Recipe
 from fusionnas.training.train import Schedule, train
 
 if TYPE_CHECKING:
     from fusionnas.run import Run
     from fusionnas.space import SearchSpace
-
-
-def policies(space: SearchSpace) -> dict[str, str]:
-    """Policy per modality."""
-    return {name: modality.policy for name, modality in space.file.modalities.items()}
 
 
 def pretrain(
@@ -54,7 +50,7 @@ def pretrain(
                 network = build(space, space.architecture([], output=top(space, name)), data.signature)
             schedule = Schedule(data.select, space.file.training.epochs, space.file.training.epochs)
             trained = train(
-                network, data.train, schedule, space.file.training, seed=derive(seed, "pretrain", name),
+                network, data.train, schedule, Recipe(space.file.training), seed=derive(seed, "pretrain", name),
                 checkpoint=checkpoint, watch=progress.advance,
             )  # fmt: skip
             return Result({"epoch": trained.epoch, "loss": trained.loss}, dict(network.encoders[name].state_dict()))

@@ -31,8 +31,9 @@ from fusionnas.registry import load_plugin
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.folds import fold
 from fusionnas.search.method import Problem, Task
-from fusionnas.search.pretrain import load_pretrained, policies
+from fusionnas.search.pretrain import load_pretrained
 from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import nll
 from fusionnas.training.train import Schedule, train
 
@@ -102,9 +103,8 @@ def train_job(problem: Problem, job: Job, checkpoint: Checkpoint, watch: Watch |
         network = build(problem.space, job.architecture, data.signature)
     load_pretrained(network.encoders, problem.pretrained)
     trained = train(
-        network, part, schedule, settings, seed=seed, checkpoint=checkpoint,
-        policies=policies(problem.space), watch=watch,
-    )  # fmt: skip
+        network, part, schedule, Recipe.of(problem.space), seed=seed, checkpoint=checkpoint, watch=watch
+    )
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     if schedule.select is not None:
         tensors["held_out"] = predict(network, schedule.select.inputs)

@@ -30,6 +30,7 @@ def check(file: SpaceFile, *, method: bool) -> Iterator[Problem]:
         yield from _policy(modality, path)
         yield from _columns(modality, path)
     yield from _operators(file)
+    yield from _training(file)
     yield from _data(file)
     if method and file.search.method not in _methods():
         yield _unknown("search method", file.search.method, _methods(), ("search", "method"))
@@ -162,6 +163,16 @@ def _operators(file: SpaceFile) -> Iterator[Problem]:
     for place, name in enumerate(file.fusion.operators):
         if name not in operators:
             yield _unknown("fusion operator", name, operators, ("fusion", "operators", place))
+
+
+def _training(file: SpaceFile) -> Iterator[Problem]:
+    if len({modality.source or name for name, modality in file.modalities.items()}) > 1:
+        return
+    # All of these weigh one modality against another.
+    on = {("robustness", "missing"): file.training.robustness.missing > 0}
+    for key, used in on.items():
+        if used:
+            yield Problem(("training", *key), "needs two modalities or more; this space has one")
 
 
 def _data(file: SpaceFile) -> Iterator[Problem]:

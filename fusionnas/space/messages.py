@@ -10,14 +10,14 @@ from pydantic_core import ErrorDetails
 
 from fusionnas.space.places import KeyPath, Problem, closest, suggest
 from fusionnas.space.reading import Document
-from fusionnas.space.schema import Files, Fusion, Modality, Search, Section, SpaceFile, Task, Training
+from fusionnas.space.schema import Files, Fusion, Modality, Robustness, Search, Section, SpaceFile, Task, Training
 
 _SECTIONS: Mapping[str, type[Section]] = {
     "data": Files,
     "task": Task,
-    "modalities": Modality,
     "fusion": Fusion,
     "training": Training,
+    "training.robustness": Robustness,
     "search": Search,
 }
 _EXPECTED = {
@@ -73,8 +73,9 @@ def section_at(path: KeyPath) -> type[Section] | None:
     """The section whose keys stand directly below ``path``."""
     if not path:
         return SpaceFile
-    depth = 2 if path[0] == "modalities" else 1
-    return _SECTIONS.get(str(path[0])) if len(path) == depth else None
+    if path[0] == "modalities":
+        return Modality if len(path) == 2 else None
+    return _SECTIONS.get(".".join(map(str, path)))
 
 
 def _path(detail: ErrorDetails, data: Any) -> KeyPath | None:

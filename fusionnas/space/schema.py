@@ -138,6 +138,17 @@ class Fusion(Section):
         return value
 
 
+class Robustness(Section):
+    """What training does to its samples so that the network bears the same later."""
+
+    missing: float = Field(
+        0.0, ge=0, lt=1, description="Chance that a sample loses a modality, each for itself; it keeps at least one."
+    )
+    noise: float = Field(
+        0.0, ge=0, description="Standard deviation of the noise on preprocessed numbers, which have deviation 1."
+    )
+
+
 class Training(Section):
     """How a network is trained: the supernet, every candidate and every baseline alike."""
 
@@ -156,6 +167,7 @@ class Training(Section):
     finetune_rate: float = Field(
         0.1, gt=0, le=1, description="Factor on the learning rate of encoders with policy finetune."
     )
+    robustness: Robustness = Field(Robustness(), description="Missing modalities and noise while training.")
 
 
 class Search(Section):

@@ -76,7 +76,10 @@ class Supernet(nn.Module):
 
     def forward(self, inputs: Mapping[str, Feature], mixing: Mixing, encoded: Encoded | None = None) -> Tensor:
         """Inputs by modality -> logits (B, C); ``encoded`` as for ``encode``."""
-        by_point = self.encode(inputs, mixing, encoded)
+        return self.decode(self.encode(inputs, mixing, encoded), inputs, mixing)
+
+    def decode(self, by_point: Mapping[Point, Feature], inputs: Mapping[str, Feature], mixing: Mixing) -> Tensor:
+        """What ``encode`` gave, and the inputs for wide paths -> logits (B, C)."""
         features = [by_point[point] for point in self.space.points()]
         candidates = Candidates([f._replace(values=self.dropout(f.values)) for f in features], tokens=self._tokens)
         for node, slots, gamma in zip(self.nodes, mixing.slots, mixing.operators, strict=True):

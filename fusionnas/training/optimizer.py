@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from fusionnas.space.schema import Training
+from fusionnas.training.recipe import Recipe
 
 
-def make_optimizer(
-    network: nn.Module, training: Training, *, frozen: Iterable[str] = (), finetuned: Iterable[str] = ()
-) -> torch.optim.AdamW:
+def make_optimizer(network: nn.Module, recipe: Recipe, *, beside: nn.Module | None = None) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101); no decay on vectors (biases, norms).
+
+    Encoders with policy "frozen" take no gradient from here on; those with "finetune" train at ``finetune_rate``
+    times the rate.
 
     Args:
         network: has ``encoders`` by modality name.
-        training: rates.
-        frozen: modalities whose encoder takes no gradient.
-        finetuned: modalities whose encoder trains at ``finetune_rate`` times the rate.
+        recipe: rates and policies.
+        beside: what trains along and is no part of the network.
     """
-    freeze, slow = tuple(f"encoders.{n}." for n in frozen), tuple(f"encoders.{n}." for n in finetuned)
+    training = recipe.training
+    freeze, slow = (tuple(f"encoders.{n}." for n in recipe.having(policy)) for policy in ("frozen", "finetune"))
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
+    for name, parameter in [*network.named_parameters(), *(beside or nn.Module()).named_parameters(prefix="beside")]:
         if name.startswith(freeze) and freeze:
             parameter.requires_grad_(False)
             continue

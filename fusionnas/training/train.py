@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,9 +19,10 @@ from fusionnas.data.base import Part
 from fusionnas.errors import FusionNASError
 from fusionnas.network import Encoded, FusionNetwork, encode_frozen, encoded_rows, predict
 from fusionnas.run.unit import Checkpoint
-from fusionnas.space.schema import Training
+from fusionnas.training.method import Methods, Reads
 from fusionnas.training.optimizer import Average, cosine, make_optimizer
 from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import nll
 
 
@@ -58,11 +60,10 @@ def train(
     network: FusionNetwork,
     part: Part,
     schedule: Schedule,
-    training: Training,
+    recipe: Recipe,
     *,
     seed: int,
     checkpoint: Checkpoint | None = None,
-    policies: Mapping[str, str] | None = None,
     watch: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Trained:
     """Train ``network`` in place; it ends with the kept weights, in eval mode.
@@ -71,21 +72,21 @@ def train(
         network: freshly initialised, pretrained encoders loaded.
         part: samples to train on.
         schedule: see :class:`Schedule`.
-        training: rates, batch size, patience.
-        seed: of batches and dropout.
+        recipe: rates, batch size, patience, encoder policies, training methods.
+        seed: of batches, dropout and what training methods draw.
         checkpoint: where to save and resume; None: no saving.
-        policies: per modality "joint", "frozen" or "finetune".
         watch: is told ``epoch``, ``epochs`` and ``loss`` after each epoch.
 
     Raises:
         FusionNASError: the loss is not finite.
     """
-    loop = _Loop(network, training, policies or {})
+    with seeded(derive(seed, "methods")):
+        loop = _Loop(network, recipe)
     batches = torch.Generator().manual_seed(derive(seed, "batches"))
     with seeded(derive(seed, "dropout")):
         if checkpoint is not None and (saved := checkpoint.load()) is not None:
             loop.restore(saved, batches)
-        while loop.epoch < schedule.epochs and not loop.stalled(training.patience, schedule):
+        while loop.epoch < schedule.epochs and not loop.stalled(schedule):
             loop.run_epoch(part, schedule, batches)
             if watch:
                 watch({"epoch": loop.epoch, "epochs": schedule.epochs, "loss": loop.history[-1]})
@@ -99,19 +100,21 @@ def train(
 class _Loop:
     """The state of one training."""
 
-    def __init__(self, network: FusionNetwork, training: Training, policies: Mapping[str, str]) -> None:
-        self.network, self.training = network, training
-        self.frozen = [n for n in network.encoders if policies.get(n) == "frozen"]
-        self.optimizer = make_optimizer(
-            network, training, frozen=self.frozen, finetuned=[n for n, p in policies.items() if p == "finetune"]
+    def __init__(self, network: FusionNetwork, recipe: Recipe) -> None:
+        self.network, self.training = network, recipe.training
+        self.frozen = [n for n in recipe.having("frozen") if n in network.encoders]
+        reads = Reads.of(
+            network.architecture.points(), recipe, width=network.width, outputs=network.signature.outputs
         )
-        self.average = Average(network, training.averaging)
+        self.methods = Methods(recipe, reads)
+        self.optimizer = make_optimizer(network, recipe, beside=self.methods)
+        self.average = Average(network, self.training.averaging)
         self.encoded: Encoded | None = None  # features of frozen encoders, computed once
         self.epoch, self.history = 0, list[float]()
         self.best, self.best_epoch, self.best_loss = self.average.state, 0, math.inf
 
-    def stalled(self, patience: int, schedule: Schedule) -> bool:
-        return schedule.select is not None and self.epoch - self.best_epoch >= patience
+    def stalled(self, schedule: Schedule) -> bool:
+        return schedule.select is not None and self.epoch - self.best_epoch >= self.training.patience
 
     def run_epoch(self, part: Part, schedule: Schedule, batches: torch.Generator) -> None:
         cosine(self.optimizer, self.epoch, schedule.horizon)
@@ -119,25 +122,32 @@ class _Loop:
         for name in self.frozen:
             self.network.encoders[name].eval()
         if self.encoded is None:
-            self.encoded = encode_frozen({name: self.network.encoders[name] for name in self.frozen}, part.inputs)
+            once = [] if self.methods.changes_inputs else self.frozen
+            self.encoded = encode_frozen({name: self.network.encoders[name] for name in once}, part.inputs)
         for index in part.indices(self.training.batch_size, batches):
-            batch = part.rows(index)
-            loss = nll(self.network(batch.inputs, encoded_rows(self.encoded, index)), batch.target).mean()
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-            self.optimizer.step()
-            self.average.update(self.network)
+            loss = self._step(part.rows(index), encoded_rows(self.encoded, index))
         self.epoch += 1
         if schedule.select is None:
             self.best, self.best_epoch, self.best_loss = self.average.state, self.epoch, math.nan
-            self.history.append(finite(float(loss.detach()), self.epoch))
+            self.history.append(finite(loss, self.epoch))
             return
         mean = finite(float(self._score(schedule.select).mean()), self.epoch)
         self.history.append(mean)
         if mean < self.best_loss:
             kept = {key: value.clone() for key, value in self.average.state.items()}
             self.best, self.best_epoch, self.best_loss = kept, self.epoch, mean
+
+    def _step(self, batch: Part, encoded: Encoded) -> float:
+        network = self.network
+        encode = partial(network.encode, encoded=encoded)
+        loss, step = self.methods.loss(batch.inputs, batch.target, encode, network.decode)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.methods.gradients(step, dict(network.encoders.items()))
+        torch.nn.utils.clip_grad_norm_([*network.parameters(), *self.methods.parameters()], 5.0)
+        self.optimizer.step()
+        self.average.update(network)
+        return float(loss.detach())
 
     def _score(self, part: Part) -> Tensor:
         current = {key: value.clone() for key, value in self.network.state_dict().items()}
@@ -151,12 +161,13 @@ class _Loop:
             "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
             "average": self.average.to_state(), "best": self.best, "best_epoch": self.best_epoch,
             "best_loss": self.best_loss, "history": self.history, "epoch": self.epoch,
-            "torch": torch.get_rng_state(), "batches": batches.get_state(),
+            "torch": torch.get_rng_state(), "batches": batches.get_state(), "methods": self.methods.state_dict(),
         }  # fmt: skip
 
     def restore(self, saved: dict[str, Any], batches: torch.Generator) -> None:
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        self.methods.load_state_dict(saved["methods"])
         self.average.from_state(saved["average"])
         self.best, self.best_epoch, self.best_loss = saved["best"], saved["best_epoch"], saved["best_loss"]
         self.history, self.epoch = saved["history"], saved["epoch"]

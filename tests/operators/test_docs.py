@@ -12,13 +12,14 @@ from fusionnas.operators.base import operators
 from fusionnas.operators.page import operators_page
 from fusionnas.registry import load_plugin
 from fusionnas.testing import OPERATOR_CHECKS, check_operator
+from fusionnas.training.page import training_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("room", ["operators", "encoders"])
+@pytest.mark.parametrize("room", ["operators", "encoders", "training"])
 def test_page_is_up_to_date(room):
-    page = {"operators": operators_page, "encoders": encoders_page}[room]()
+    page = {"operators": operators_page, "encoders": encoders_page, "training": training_page}[room]()
     message = f"write it anew: python -m fusionnas.{room}.page > docs/{room}.md"
     assert (DOCS / f"{room}.md").read_text(encoding="utf-8") == page, message
 

@@ -13,10 +13,11 @@ from fusionnas.network import build
 from fusionnas.run import Run
 from fusionnas.run.progress import QuietProgress
 from fusionnas.search.method import Problem, Task
-from fusionnas.search.pretrain import load_pretrained, policies, pretrain
+from fusionnas.search.pretrain import load_pretrained, pretrain
 from fusionnas.search.references import late
 from fusionnas.search.retrain import Job, retrain
 from fusionnas.space import SearchSpace
+from fusionnas.training.recipe import Recipe
 from tests.spaces import TEXT, tiny_data, tiny_signature
 
 DATA = tiny_data()
@@ -36,7 +37,7 @@ def pretrained(space: SearchSpace, folder: Path) -> dict[str, dict[str, torch.Te
 
 def test_an_encoder_with_a_policy_is_trained_alone_and_stays_where_it_is_frozen(tmp_path: Path) -> None:
     space = space_with("policy: frozen", tmp_path)
-    assert policies(space) == {"a": "frozen", "b": "joint", "c": "joint"}
+    assert Recipe.of(space).policies == {"a": "frozen", "b": "joint", "c": "joint"}
     found = pretrained(space, tmp_path / "run")
     assert list(found) == ["a"]
     layers = {"a": ("mlp",), "b": ("gru", "gru"), "c": ("summary",)}

@@ -19,6 +19,7 @@ from fusionnas.search.references import late
 from fusionnas.space.schema import Training
 from fusionnas.training.optimizer import Average, cosine, make_optimizer
 from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import applicable, nll, probabilities, scores
 from fusionnas.training.train import Schedule, Trained, train
 from tests.spaces import random_part, tiny_signature, tiny_space
@@ -37,7 +38,7 @@ def network() -> FusionNetwork:
 def run(
     net: FusionNetwork, *, checkpoint: Checkpoint | None = None, select: Part | None = SELECT, watch=None
 ) -> Trained:
-    return train(net, DATA, Schedule(select, 6, 6), TRAINING, seed=5, checkpoint=checkpoint, watch=watch)
+    return train(net, DATA, Schedule(select, 6, 6), Recipe(TRAINING), seed=5, checkpoint=checkpoint, watch=watch)
 
 
 def same(a: FusionNetwork, b: FusionNetwork) -> bool:
@@ -81,13 +82,13 @@ def test_a_training_stopped_after_any_epoch_resumes_to_the_same_bits(
 
 def test_patience_ends_a_training_that_no_longer_gets_better() -> None:
     settings = TRAINING.model_copy(update={"patience": 1, "learning_rate": 1e-12, "averaging": 0.0})
-    trained = train(network(), DATA, Schedule(SELECT, 50, 50), settings, seed=0)
+    trained = train(network(), DATA, Schedule(SELECT, 50, 50), Recipe(settings), seed=0)
     assert len(trained.history) < 50
 
 
 def test_frozen_encoders_keep_every_bit_and_only_they_take_no_gradient() -> None:
     net, start = network(), network()
-    train(net, DATA, Schedule(SELECT, 2, 2), TRAINING, seed=5, policies={"b": "frozen"})
+    train(net, DATA, Schedule(SELECT, 2, 2), Recipe(TRAINING, {"b": "frozen"}), seed=5)
     frozen = {name for name, p in net.named_parameters() if not p.requires_grad}
     assert frozen == {name for name, _ in net.named_parameters() if name.startswith("encoders.b.")}
     moved = {name for name, p in net.state_dict().items() if not torch.equal(p, start.state_dict()[name])}
@@ -97,7 +98,7 @@ def test_frozen_encoders_keep_every_bit_and_only_they_take_no_gradient() -> None
 
 def test_finetuned_encoders_have_their_own_rate_and_vectors_no_decay() -> None:
     net = network()
-    optimizer = make_optimizer(net, TRAINING.model_copy(update={"weight_decay": 0.3}), finetuned=["b"])
+    optimizer = make_optimizer(net, Recipe(TRAINING.model_copy(update={"weight_decay": 0.3}), {"b": "finetune"}))
     rates = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -108,7 +109,7 @@ def test_finetuned_encoders_have_their_own_rate_and_vectors_no_decay() -> None:
 
 
 def test_cosine_goes_from_the_base_rate_to_a_twentieth() -> None:
-    optimizer = make_optimizer(network(), TRAINING)
+    optimizer = make_optimizer(network(), Recipe(TRAINING))
     cosine(optimizer, 0, 10)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
     cosine(optimizer, 10, 10)
@@ -131,7 +132,7 @@ def test_a_loss_that_is_not_finite_says_what_to_do() -> None:
     part = random_part(32, 1)
     part.inputs["a"].values[0, 0, 0] = float("inf")
     with pytest.raises(FusionNASError, match="the loss is nan after epoch 1; lower training.learning_rate"):
-        train(network(), part, Schedule(part, 2, 2), TRAINING, seed=0)
+        train(network(), part, Schedule(part, 2, 2), Recipe(TRAINING), seed=0)
 
 
 def test_scores_are_scikit_learns() -> None:

@@ -8,10 +8,11 @@ from fusionnas.architecture import Architecture
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.gradient import Relaxed, supernet_loss, train_supernet
 from fusionnas.search.method import Found, MethodFacts, Task, register_method
-from fusionnas.search.pretrain import load_pretrained, policies
+from fusionnas.search.pretrain import load_pretrained
 from fusionnas.supernet import Alphas, Supernet, discretize, one_hot
 from fusionnas.supernet.mixing import softmax
 from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.recipe import Recipe
 
 FACTS = MethodFacts(
     summary="softmax mixture of all choices; alphas learned on held-out data; decode of the largest weights",
@@ -43,8 +44,8 @@ def darts(task: Task) -> Found:
 
     def compute(checkpoint: Checkpoint) -> Result:
         history = train_supernet(
-            supernet, alphas, task.data, relaxed, space.file.training, epochs=search.epochs, seed=seed,
-            checkpoint=checkpoint, policies=policies(space), watch=task.progress.advance,
+            supernet, alphas, task.data, relaxed, Recipe.of(space), epochs=search.epochs, seed=seed,
+            checkpoint=checkpoint, watch=task.progress.advance,
         )  # fmt: skip
         found = discretize(space, alphas.mixing(softmax))
         mixed = float(supernet_loss(supernet, alphas.mixing(softmax), task.data.select).mean())

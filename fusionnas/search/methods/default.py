@@ -24,11 +24,12 @@ from fusionnas.search.halving import halve, rescore
 from fusionnas.search.heads import Candidate, HeadSettings
 from fusionnas.search.method import Found, MethodFacts, Task, register_method
 from fusionnas.search.pool import pool
-from fusionnas.search.pretrain import load_pretrained, policies
+from fusionnas.search.pretrain import load_pretrained
 from fusionnas.search.references import sources
 from fusionnas.supernet import Alphas, Mixing, Supernet, one_hot
 from fusionnas.supernet.mixing import even, level
 from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.recipe import Recipe
 
 FACTS = MethodFacts(
     summary="dense mixture trains encoders; stacked stand-alone heads with halving; fresh-seed rescoring",
@@ -83,8 +84,8 @@ def _train_encoders(task: Task) -> tuple[Supernet, Layers, list[dict[str, float]
 
     def compute(checkpoint: Checkpoint) -> Result:
         history = train_supernet(
-            supernet, alphas, task.data, relaxed, space.file.training, epochs=search.epochs, seed=seed,
-            checkpoint=checkpoint, policies=policies(space), watch=task.progress.advance,
+            supernet, alphas, task.data, relaxed, Recipe.of(space), epochs=search.epochs, seed=seed,
+            checkpoint=checkpoint, watch=task.progress.advance,
         )  # fmt: skip
         tensors = {f"supernet.{k}": v for k, v in supernet.state_dict().items()}
         return Result({"history": history, "layers": _chosen(task, alphas)}, tensors)

@@ -1,0 +1,167 @@
+"""What a training method is: something that is done beside plain descent on the loss, while a network trains.
+
+A method is one class in ``fusionnas/training/methods``; section ``training`` of the space file says which are on. It
+may change a batch's inputs, the loss and the gradients. Its own weights (heads beside the network) train along, are
+saved in checkpoints, and are never part of the network.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from fusionnas.architecture import Point
+from fusionnas.feature import Feature
+from fusionnas.registry import Registry
+from fusionnas.training.recipe import Recipe
+from fusionnas.training.scoring import nll
+
+Inputs = Mapping[str, Feature]
+Features = Mapping[Point, Feature]
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What ``fusionnas list training`` and the docs say about a method.
+
+    Attributes:
+        key: where it stands in the space file.
+        formula: what it changes, plain text.
+        source: author, title, year, arXiv or venue, equation.
+        departs: how this implementation departs from the source.
+    """
+
+    key: str
+    formula: str
+    source: str
+    departs: str
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a network reads and gives, as far as a training method must know.
+
+    Attributes:
+        points: by modality (as people count them), the deepest fusion point read of each of its views.
+        width: channels D of every feature.
+        outputs: logits C.
+    """
+
+    points: Mapping[str, tuple[Point, ...]]
+    width: int
+    outputs: int
+
+    @classmethod
+    def of(cls, points: Iterable[Point], recipe: Recipe, *, width: int, outputs: int) -> Reads:
+        """From all fusion points that the network reads."""
+        deepest: dict[str, Point] = {}
+        for point in points:
+            if point.level >= deepest.get(point.modality, point).level:
+                deepest[point.modality] = point
+        groups = recipe.groups or {name: (name,) for name in deepest}
+        read = {source: tuple(deepest[view] for view in views if view in deepest) for source, views in groups.items()}
+        return cls({source: found for source, found in read.items() if found}, width, outputs)
+
+    def views(self) -> dict[str, tuple[str, ...]]:
+        """Names of the views by modality."""
+        return {source: tuple(point.modality for point in points) for source, points in self.points.items()}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch on its way through the network.
+
+    Attributes:
+        inputs: by modality, as the network got them.
+        features: (B, T, D) by fusion point.
+        logits: (B, C).
+        target: (B,).
+        decode: features and inputs -> logits: fusion and readout alone.
+    """
+
+    inputs: Inputs
+    features: Features
+    logits: Tensor
+    target: Tensor
+    decode: Callable[[Features, Inputs], Tensor]
+
+
+class TrainingMethod(nn.Module, abc.ABC):
+    """Abstract; does nothing in any hook that a method leaves alone.
+
+    Class attributes:
+        facts: what it does and where it is from.
+        order: methods act in ascending order.
+        changes_inputs: True = features of frozen encoders cannot be computed once and kept.
+    """
+
+    facts: ClassVar[TrainingFacts]
+    order: ClassVar[int] = 0
+    changes_inputs: ClassVar[bool] = False
+
+    @classmethod
+    @abc.abstractmethod
+    def of(cls, recipe: Recipe, reads: Reads) -> TrainingMethod | None:
+        """The method for one training; None where it is off, or has nothing to do for such a network."""
+
+    def inputs(self, inputs: Inputs) -> Inputs:
+        """Inputs of a batch -> what the network gets instead."""
+        return inputs
+
+    def loss(self, step: Step, loss: Tensor) -> Tensor:
+        """The loss so far -> the loss that is descended."""
+        return loss
+
+    def gradients(self, step: Step, encoders: Mapping[str, nn.Module]) -> None:
+        """Change the gradients in place, before they are clipped."""
+
+
+training_methods: Registry[type[TrainingMethod]] = Registry("training method", "fusionnas.training.methods")
+
+
+def register_training(name: str) -> Callable[[type[TrainingMethod]], type[TrainingMethod]]:
+    """Class decorator: make a training method known as ``name``."""
+    return training_methods.register(name)
+
+
+class Methods(nn.Module):
+    """The training methods of one training; their weights are its parameters."""
+
+    def __init__(self, recipe: Recipe, reads: Reads) -> None:
+        super().__init__()
+        found = [training_methods[name].of(recipe, reads) for name in training_methods]
+        self.methods = sorted((m for m in found if m is not None), key=lambda method: method.order)
+        self.weights = nn.ModuleList(self.methods)
+
+    @property
+    def changes_inputs(self) -> bool:
+        """Whether any method changes inputs."""
+        return any(method.changes_inputs for method in self.methods)
+
+    def inputs(self, inputs: Inputs) -> Inputs:
+        """What the network gets."""
+        for method in self.methods:
+            inputs = method.inputs(inputs)
+        return inputs
+
+    def loss(
+        self, inputs: Inputs, target: Tensor, encode: Callable[[Inputs], Features],
+        decode: Callable[[Features, Inputs], Tensor],
+    ) -> tuple[Tensor, Step]:  # fmt: skip
+        """One batch through the network: the loss to descend, and what came by."""
+        given = self.inputs(inputs)
+        features = encode(given)
+        step = Step(given, features, decode(features, given), target, decode)
+        loss = nll(step.logits, target).mean()
+        for method in self.methods:
+            loss = method.loss(step, loss)
+        return loss, step
+
+    def gradients(self, step: Step, encoders: Mapping[str, nn.Module]) -> None:
+        """Change gradients in place."""
+        for method in self.methods:
+            method.gradients(step, encoders)

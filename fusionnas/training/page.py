@@ -1,0 +1,59 @@
+"""The page docs/training.md, written from the registry: ``python -m fusionnas.training.page > docs/training.md``."""
+
+from __future__ import annotations
+
+from fusionnas.training.method import TrainingMethod, training_methods
+
+HEAD = """\
+# Training methods
+
+Written by `python -m fusionnas.training.page`; do not edit.
+
+One trainer trains the supernet, every candidate, every baseline and the final networks: AdamW, a cosine schedule, early
+stopping on select, averaged weights ([the keys](space.md#training)). The methods below are options of it, off unless
+the space file turns them on; several can be on at once. They act while networks train end to end. The default method's
+stacked heads, which only rank, train plainly on what the supernet encoded.
+
+What a method needs beside the network (a head per modality, say) is trained along, saved in checkpoints, and never
+part of what is scored, kept or exported. A killed training resumes to the same bits with any of them. A network that
+reads one modality trains plainly where a method weighs modalities against each other. Two views of one `source` are one
+modality: they are dropped, weighed and blended together.
+
+```yaml
+training: {epochs: 40, robustness: {missing: 0.2, noise: 0.1}}
+```
+"""
+
+
+def training_page() -> str:
+    """The whole page as Markdown, one section per method, in the order in which they act."""
+    names = [n for n in training_methods if training_methods[n].__module__.startswith("fusionnas.training.")]
+    names.sort(key=lambda name: training_methods[name].order)
+    table = ["| method | key | changes |", "|---|---|---|"]
+    rows = [_row(name, training_methods[name]) for name in names]
+    return "\n".join([HEAD, *table, *rows, "", *(_section(name, training_methods[name]) for name in names)])
+
+
+def _row(name: str, cls: type[TrainingMethod]) -> str:
+    return f"| [{name}](#{name}) | `{cls.facts.key}` | {cls.facts.formula.replace('|', chr(92) + '|')} |"
+
+
+def _section(name: str, cls: type[TrainingMethod]) -> str:
+    facts = cls.facts
+    told = (cls.__doc__ or "").partition("\n\n    Args:")[0].replace("``", "`")
+    told = "\n".join(line.strip() for line in told.splitlines())
+    return f"""\
+## {name}
+
+{told}
+
+* In the space file: `{facts.key}`.
+* Changes: {facts.formula}.
+* Source: {facts.source}.
+* Departs from it: {facts.departs}.
+* Code: [`{cls.__module__.replace(".", "/")}.py`](../{cls.__module__.replace(".", "/")}.py)
+"""
+
+
+if __name__ == "__main__":
+    print(training_page(), end="")
