@@ -15,6 +15,7 @@ from fusionnas.search.gradient import Relaxed, train_supernet
 from fusionnas.supernet import Alphas, Supernet
 from fusionnas.supernet.mixing import softmax
 from fusionnas.training.randomness import seeded
+from fusionnas.training.recipe import Recipe
 from tests.spaces import tiny_data, tiny_signature, tiny_space
 
 SPACE = tiny_space()
@@ -35,8 +36,8 @@ def trained(
 ) -> list[dict[str, float]]:
     relaxed = Relaxed(lambda alphas, epoch: alphas.mixing(softmax), list(alphas.parameters()), moves, rate=0.05)
     return train_supernet(
-        supernet, alphas, data or tiny_data(), relaxed, SPACE.file.training, epochs=EPOCHS, seed=7,
-        checkpoint=Checkpoint(folder, 0), policies={}, watch=watch,
+        supernet, alphas, data or tiny_data(), relaxed, Recipe.of(SPACE), epochs=EPOCHS, seed=7,
+        checkpoint=Checkpoint(folder, 0), watch=watch,
     )  # fmt: skip
 
 
