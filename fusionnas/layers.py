@@ -117,8 +117,8 @@ def per_member(parameter: Tensor, x: Tensor) -> Tensor:
 def stack_modules(modules: Sequence[nn.Module]) -> nn.Module:
     """One module holding the parameters of all, each (G, ...); all must be of one form.
 
-    The values are copied: training the stack leaves ``modules`` as they were. Buffers, which a stack could not
-    keep apart, have no place in such modules.
+    The values are copied: training the stack leaves ``modules`` as they were. Buffers are those of the first: only
+    constants, equal in all, have a place in such modules.
     """
     stacked = copy.deepcopy(modules[0])
     parameters = [dict(module.named_parameters()) for module in modules]

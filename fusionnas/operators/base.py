@@ -56,6 +56,7 @@ class FusionOperator(nn.Module, abc.ABC):
         ordered: whether exchanging two inputs can change what the operator is able to compute.
         sequence: True = reads tokens (..., B, T, D); False = reads pooled vectors, T = 1.
         stackable: True = built from :mod:`fusionnas.layers` and elementwise operations alone.
+        straight_through: True = some values are hard choices whose gradient is that of a soft form.
         inputs_range: fewest and most inputs; most may be None.
     """
 
@@ -63,6 +64,7 @@ class FusionOperator(nn.Module, abc.ABC):
     ordered: ClassVar[bool] = False
     sequence: ClassVar[bool] = False
     stackable: ClassVar[bool] = True
+    straight_through: ClassVar[bool] = False
     inputs_range: ClassVar[tuple[int, int | None]] = (2, None)
 
     def __init__(self, inputs: int, width: int) -> None:

@@ -1,4 +1,4 @@
-"""Multiplicative fusion: the elementwise product of projected inputs (multimodal low-rank bilinear pooling)."""
+"""Multiplicative fusion: the elementwise product of projected inputs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ class Multiplicative(FusionOperator):
 
     facts: ClassVar[OperatorFacts] = OperatorFacts(
         formula="z = W_o prod_j (U_j x_j + b_j) + b_o",
-        source="Kim et al., Hadamard Product for Low-rank Bilinear Pooling, ICLR 2017, arXiv:1610.04325",
-        departs="k inputs, not two; no activation before or after the product; the factor of an absent input is 1",
+        source="Liang et al., Foundations and Trends in Multimodal Machine Learning, 2022, arXiv:2209.03430, "
+        "multiplicative fusion",
+        departs="the inputs are projected before they are multiplied, as channel i of one input need not correspond to "
+        "channel i of another (mlb adds activations); the factor of an absent input is 1",
         parameters="k·(D² + D) + D² + D",
         macs="k·D² + D²",
         rank=3,

@@ -85,7 +85,7 @@ class TensorFusion(FusionOperator):
         values, present = vector_slots(features)
         narrow = torch.where(present.unsqueeze(-1), self.narrows(values), 0.0)
         ones = torch.ones_like(narrow[..., :1])
-        outer = functools.reduce(_outer_product, torch.cat((ones, narrow), -1).unbind(-2))
+        outer = functools.reduce(outer_product, torch.cat((ones, narrow), -1).unbind(-2))
         return outer, present.any(-1)
 
     def _blocks(self) -> list[Block]:
@@ -96,16 +96,12 @@ class TensorFusion(FusionOperator):
         """((q + 1)^k,) with 1 where an entry multiplies exactly the inputs of ``block``, else 0."""
         inside = torch.ones(self.narrow + 1, dtype=like.dtype, device=like.device)
         inside[0] = 0
-        return functools.reduce(_outer_product, [inside if j in block else 1 - inside for j in range(self.inputs)])
+        return functools.reduce(outer_product, [inside if j in block else 1 - inside for j in range(self.inputs)])
 
     @classmethod
     def reorder(cls, name: str, value: Tensor, order: Sequence[int]) -> Tensor | None:
         """The columns of ``project`` are places of a k-dimensional tensor, the last input slowest."""
-        if name != "project.weight":
-            return None
-        slots = len(order)
-        tensor: Tensor = value.reshape(-1, *[round(value.shape[-1] ** (1 / slots))] * slots)
-        return tensor.permute(0, *(slots - place for place in reversed(order))).flatten(1)
+        return reorder_outer(value, order) if name == "project.weight" else None
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:
@@ -135,6 +131,14 @@ def check_tensor_width(widths: Sequence[int]) -> None:
         )
 
 
-def _outer_product(fast: Tensor, slow: Tensor) -> Tensor:
+def outer_product(fast: Tensor, slow: Tensor) -> Tensor:
     """(..., a) and (..., b) -> (..., b a), the entries of ``fast`` running fastest."""
     return (slow.unsqueeze(-1) * fast.unsqueeze(-2)).flatten(-2)
+
+
+def reorder_outer(weight: Tensor, order: Sequence[int]) -> Tensor:
+    """Weights (..., a^k) of an outer product whose last input is slowest, for inputs in another order."""
+    slots, front = len(order), weight.dim() - 1
+    tensor: Tensor = weight.reshape(*weight.shape[:-1], *[round(weight.shape[-1] ** (1 / slots))] * slots)
+    places = [front + slots - 1 - place for place in reversed(order)]
+    return tensor.permute(*range(front), *places).flatten(front)

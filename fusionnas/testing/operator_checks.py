@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fusionnas.feature import Feature
 from fusionnas.layers import leading_block, stack_modules
 from fusionnas.operators.base import FusionOperator
+from fusionnas.testing import module_checks
 from fusionnas.testing.conformance import Violation, require, require_close, seeded
 from fusionnas.testing.module_checks import Subject, features, without
 
@@ -151,6 +152,13 @@ def check_stacking(cls: Operator) -> None:
                     raise Violation(f"{subject.label}: {name} gets no gradient")
                 message = f"{subject.label}: gradient of {name}, stacked and alone, member {member}"
                 require_close(gradient[member], expected, message, tolerance=1e-4)
+
+
+def check_gradcheck(cls: Operator) -> None:
+    """As for every module; a straight-through gradient is by design not that of the values, and is left out."""
+    if not cls.straight_through:
+        for subject in list(subjects(cls))[:2]:
+            module_checks.check_gradcheck(subject)
 
 
 def _call(module: nn.Module, inputs: Sequence[Feature]) -> Feature:

@@ -7,6 +7,7 @@ import torch
 
 from fusionnas.feature import Feature
 from fusionnas.operators import operators
+from fusionnas.operators.gated_hard import straight_through
 from fusionnas.operators.modality_shift import bounded_share, shift_parameters
 
 
@@ -111,3 +112,25 @@ def test_share_of_the_shift_does_not_overflow_in_half_precision():
 
 def test_parameters_of_the_modality_shift_in_the_paper():
     assert shift_parameters(768, [74, 47]) == 1_370_112
+
+
+def test_hard_gates_are_open_or_shut():
+    operator, (a, b) = operators["gated_hard"](2, 4), vectors(2)
+    operator.gates.weight.data.zero_()
+    operator.gates.bias.data = torch.tensor([1.0, -1, 1, -1, -1, -1, 1, 1])
+    first, second = operator.transforms(torch.stack([values(a), values(b)], 1)).tanh().unbind(1)
+    expected = first * torch.tensor([1.0, 0, 1, 0]) + second * torch.tensor([0.0, 0, 1, 1])
+    torch.testing.assert_close(values(operator([a, b])), expected, atol=0, rtol=0)
+
+
+def test_hard_gates_learn_as_soft_ones_do():
+    hard, soft, inputs = operators["gated_hard"](2, 4), operators["gated"](2, 4), vectors(2)
+    soft.load_state_dict(hard.state_dict())
+    for operator in (hard, soft):
+        operator(inputs).values.sum().backward()
+    torch.testing.assert_close(hard.gates.weight.grad, soft.gates.weight.grad)
+
+
+def test_straight_through_values_do_not_round():
+    soft = torch.rand(10_000)
+    assert set(straight_through((soft > 0.5).float(), soft).tolist()) == {0.0, 1.0}
