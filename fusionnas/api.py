@@ -147,14 +147,16 @@ def _carry_out(
     from fusionnas.search.method import Problem, Task
     from fusionnas.search.pipeline import run_search
     from fusionnas.search.pretrain import pretrain
+    from fusionnas.search.price import measured_costs
 
     shown = progress or QuietProgress(stages=False)
     start, threads = time.monotonic(), torch.get_num_threads()
     # One thread for every number: results then depend neither on the machine's cores nor on the number of workers.
     torch.set_num_threads(1)
     try:
+        costs = measured_costs(space, dataset.search, run)
         pretrained = pretrain(space, dataset.search, seed=seed, run=run, progress=shown)
-        task = Task(Problem(space, dataset.search, seed, pretrained), run, shown, workers)
+        task = Task(Problem(space, dataset.search, seed, pretrained, costs), run, shown, workers)
         outcome = run_search(task, dataset)
         network = outcome.network.network(task.problem)
     finally:

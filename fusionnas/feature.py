@@ -96,3 +96,22 @@ class Signature:
         return cls(
             {name: InputSpec(**{**spec, "grid": tuple(spec.get("grid", ()))}) for name, spec in inputs.items()}, outputs
         )
+
+
+def random_feature(spec: InputSpec, size: int, generator: torch.Generator, *, complete: bool = False) -> Feature:
+    """A random input of one form, (size, T, R) floats or (size, T) ids, to try and to measure networks with.
+
+    Args:
+        spec: its form.
+        size: samples.
+        generator: of everything random.
+        complete: every sample has the modality and all tokens; else some lack it, and series end at different tokens.
+    """
+    present = torch.rand(size, generator=generator) > (-1.0 if complete else 0.1)
+    mask = (torch.rand(size, spec.tokens, generator=generator) > (-1.0 if complete else 0.3)).sort(-1, True).values
+    mask[:, 0] = True
+    mask &= present.unsqueeze(1)
+    if spec.vocabulary:
+        return Feature(torch.randint(1, spec.vocabulary, mask.shape, generator=generator) * mask, mask, present)
+    values = torch.randn(size, spec.tokens, spec.width, generator=generator)
+    return Feature(values * mask.unsqueeze(-1), mask, present)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fusionnas.feature import Feature, InputSpec
+from fusionnas.feature import Feature, random_feature
 from fusionnas.network import FusionNetwork
 
 CHECKED_BATCHES = (1, 2, 33)
@@ -65,21 +65,8 @@ def write_torch(path: Path, network: FusionNetwork) -> dict[str, Any]:
 
 def sample_inputs(network: FusionNetwork, size: int, generator: torch.Generator) -> list[Tensor]:
     """Random inputs of the network's sizes, some samples lacking each modality."""
-    tensors: list[Tensor] = []
-    for name in network.encoders:
-        tensors += _sample(network.signature.inputs[name], size, generator)
-    return tensors
-
-
-def _sample(spec: InputSpec, size: int, generator: torch.Generator) -> list[Tensor]:
-    present = torch.rand(size, generator=generator) > 0.1
-    mask = (torch.rand(size, spec.tokens, generator=generator) > 0.3).sort(descending=True, dim=1).values
-    mask[:, 0] = True
-    mask &= present.unsqueeze(1)
-    if spec.vocabulary:
-        return [torch.randint(1, spec.vocabulary, mask.shape, generator=generator) * mask, mask, present]
-    values = torch.randn(size, spec.tokens, spec.width, generator=generator)
-    return [values * mask.unsqueeze(-1), mask, present]
+    specs = network.signature.inputs
+    return [tensor for name in network.encoders for tensor in random_feature(specs[name], size, generator)]
 
 
 def _milliseconds(module: Any, tensors: list[Tensor]) -> float:

@@ -37,12 +37,14 @@ class Relaxed:
         learned: architecture parameters to train; empty: none.
         moves: epoch -> whether they move in that epoch.
         rate: their learning rate (Adam, betas .5 and .999, weight decay 1e-3, as in DARTS).
+        price: Mixing -> what its cost adds to the alphas' loss, differentiable (:func:`fusionnas.search.price.price`).
     """
 
     mixing: Callable[[Alphas, int], Mixing]
     learned: Sequence[nn.Parameter] = ()
     moves: Callable[[int], bool] = field(default=lambda epoch: False)
     rate: float = 3e-3
+    price: Callable[[Mixing], Tensor] = field(default=lambda mixing: torch.zeros(()))
 
 
 def train_supernet(
@@ -124,8 +126,8 @@ def _epoch(
         if steps is not None and batches is not None:
             held_out = next(batches)
             steps.zero_grad(set_to_none=True)
-            given = methods.inputs(held_out.inputs)
-            nll(supernet(given, relaxed.mixing(alphas, epoch)), held_out.target).mean().backward()
+            given, mixing = methods.inputs(held_out.inputs), relaxed.mixing(alphas, epoch)
+            (nll(supernet(given, mixing), held_out.target).mean() + relaxed.price(mixing)).backward()
             steps.step()
         with torch.no_grad():
             mixing = relaxed.mixing(alphas, epoch)

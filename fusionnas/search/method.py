@@ -18,6 +18,7 @@ from fusionnas.registry import Registry
 from fusionnas.run.progress import Progress
 
 if TYPE_CHECKING:
+    from fusionnas.cost import Costs
     from fusionnas.run import Run
     from fusionnas.space import SearchSpace
 
@@ -31,12 +32,14 @@ class Problem:
         data: train, alpha and select.
         seed: of everything random.
         pretrained: per modality with policy frozen or finetune, its encoder's weights.
+        costs: what the parts of the space cost on this machine; None: not measured.
     """
 
     space: SearchSpace
     data: SearchData
     seed: int
     pretrained: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    costs: Costs | None = None
 
 
 @dataclass(frozen=True)

@@ -152,9 +152,14 @@ def _results(
             "supernet_loss": found.facts["history"][-1]["loss"],
             "found_loss": float(held_out_losses(task, winner.trained).mean()),
         },
-        "cost": {"parameters": _parameters(finals[OURS][0]), "epochs": finals[OURS][0].epoch},
+        "cost": {"parameters": _parameters(finals[OURS][0]), "epochs": finals[OURS][0].epoch, **_cost(task, winner)},
         "data": {**dataset.description, "facts": dict(dataset.facts)},
     }
+
+
+def _cost(task: Task, winner: Winner) -> dict[str, Any]:
+    costs = task.problem.costs
+    return {} if costs is None else costs.summary(winner.architecture)
 
 
 def _parameters(trained: Retrained) -> int:

@@ -170,6 +170,19 @@ class Training(Section):
     robustness: Robustness = Field(Robustness(), description="Missing modalities and noise while training.")
 
 
+class Objective(Section):
+    """What a network may cost, beside how well it predicts."""
+
+    cost: Literal["latency_ms", "macs", "parameters"] = Field(
+        "latency_ms", description="What counts as cost; latency is measured on this machine at the start of a run."
+    )
+    weight: float = Field(0.0, ge=0, description="Nats of loss that an undecided mixture's cost is worth; 0 = off.")
+    target: float | None = Field(
+        None, gt=0, description="Cost up to which nothing is paid (milliseconds per batch, multiply-adds, weights)."
+    )
+    batch_size: int = Field(64, ge=1, description="Samples per pass for which latency is measured.")
+
+
 class Search(Section):
     """How the architecture is found."""
 
@@ -189,6 +202,7 @@ class Search(Section):
     finalists: int = Field(3, ge=1, description="Architectures that the method proposes for end-to-end training.")
     folds: int = Field(5, ge=1, le=20, description="Held-out parts on which the best are compared; 1: select alone.")
     random: int = Field(2, ge=0, description="Random architectures among the baselines.")
+    objective: Objective = Field(Objective(), description="What cost counts in the search, and how much.")
 
 
 class SpaceFile(Section):

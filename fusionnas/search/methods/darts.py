@@ -9,6 +9,7 @@ from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.gradient import Relaxed, supernet_loss, train_supernet
 from fusionnas.search.method import Found, MethodFacts, Task, register_method
 from fusionnas.search.pretrain import load_pretrained
+from fusionnas.search.price import price
 from fusionnas.supernet import Alphas, Supernet, discretize, one_hot
 from fusionnas.supernet.mixing import softmax
 from fusionnas.training.randomness import derive, seeded
@@ -40,6 +41,7 @@ def darts(task: Task) -> Found:
         learned=list(alphas.parameters()),
         moves=lambda epoch: epoch >= warm,
         rate=search.alpha_rate,
+        price=price(task.problem, alphas.mixing(softmax)),
     )
 
     def compute(checkpoint: Checkpoint) -> Result:
