@@ -64,7 +64,7 @@ def test_a_space_of_one_modality_and_one_node_will_do(name: str, tmp_path: Path)
 
 def test_what_a_method_receives_has_no_test_part() -> None:
     assert set(SearchData.__dataclass_fields__) == {"train", "alpha", "select", "signature"}
-    assert set(Problem.__dataclass_fields__) == {"space", "data", "seed", "pretrained"}
+    assert set(Problem.__dataclass_fields__) == {"space", "data", "seed", "pretrained", "costs"}
 
 
 @pytest.mark.parametrize("name", list(methods))
