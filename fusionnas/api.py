@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionnas.architecture import Architecture
-from fusionnas.errors import DataError, InputError, RunError, did_you_mean
+from fusionnas.errors import DataError, InputError, did_you_mean
 from fusionnas.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -65,11 +65,12 @@ def search(
     Raises:
         InputError: space, data or run folder cannot be used.
     """
+    from fusionnas.data.load import load_dataset
     from fusionnas.run import Run
 
     if not isinstance(space, SearchSpace):
         space = SearchSpace.load(space)
-    dataset = _dataset(space, data, data_path, seed)
+    dataset = load_dataset(space, data=data, data_path=data_path, seed=seed)
     space, folder = _over(space, data, data_path, dataset)
     settings = {
         "data": None,  # the space names it
@@ -80,7 +81,7 @@ def search(
     run = Run.create(run_dir, space=space, settings=settings, tell=None if progress is None else progress.message)
     with run:
         run.record("data", hash=dataset.description["hash"])
-        return _carry_out(run, space, dataset, seed, workers, progress)
+        return _carry_out(run, space, dataset, workers, progress)
 
 
 def resume(run_dir: Path, *, workers: int = 1, progress: Progress | None = None) -> SearchRun:
@@ -90,23 +91,14 @@ def resume(run_dir: Path, *, workers: int = 1, progress: Progress | None = None)
         RunError: the folder is no run, another process works on it, or the data has changed since.
     """
     from fusionnas.run import Run
+    from fusionnas.search.reopen import data_of, space_of
 
     run = Run.open(run_dir, tell=None if progress is None else progress.message)
     with run:
-        settings = run.settings
-        space = SearchSpace.load(run.path / "space.yaml", folder=Path(settings["folder"]))
+        space = space_of(run)
         if run.finished:
             return _read(run.path, space)
-        dataset = _dataset(space, settings["data"], settings["data_path"], settings["seed"])
-        before = run.recorded("data")
-        if before and before[-1]["hash"] != dataset.description["hash"]:
-            raise RunError(
-                f"{run_dir}: the data is not what it was when the run began",
-                [f"hash then {before[-1]['hash']}, now {dataset.description['hash']}; restore the data or start anew"],
-            )
-        if not before:
-            run.record("data", hash=dataset.description["hash"])
-        return _carry_out(run, space, dataset, settings["seed"], workers, progress)
+        return _carry_out(run, space, data_of(run, space), workers, progress)
 
 
 def _over(
@@ -131,36 +123,20 @@ def _over(
     return SearchSpace(space.file.model_copy(update=changed), path=space.path, folder=space.folder), folder
 
 
-def _dataset(space: SearchSpace, data: str | Path | None, data_path: str | Path | None, seed: int) -> Dataset:
-    from fusionnas.data.load import load_dataset
-
-    return load_dataset(space, data=data, data_path=None if data_path is None else Path(data_path), seed=seed)
-
-
 def _carry_out(
-    run: Run, space: SearchSpace, dataset: Dataset, seed: int, workers: int, progress: Progress | None
+    run: Run, space: SearchSpace, dataset: Dataset, workers: int, progress: Progress | None
 ) -> SearchRun:
-    import torch
-
     from fusionnas.export.native import write_native
     from fusionnas.run.progress import QuietProgress
-    from fusionnas.search.method import Problem, Task
     from fusionnas.search.pipeline import run_search
-    from fusionnas.search.pretrain import pretrain
-    from fusionnas.search.price import measured_costs
+    from fusionnas.search.reopen import task_of
+    from fusionnas.training.randomness import one_thread
 
-    shown = progress or QuietProgress(stages=False)
-    start, threads = time.monotonic(), torch.get_num_threads()
-    # One thread for every number: results then depend neither on the machine's cores nor on the number of workers.
-    torch.set_num_threads(1)
-    try:
-        costs = measured_costs(space, dataset.search, run)
-        pretrained = pretrain(space, dataset.search, seed=seed, run=run, progress=shown)
-        task = Task(Problem(space, dataset.search, seed, pretrained, costs), run, shown, workers)
+    shown, start = progress or QuietProgress(stages=False), time.monotonic()
+    with one_thread():
+        task = task_of(run, space, dataset, shown, workers)
         outcome = run_search(task, dataset)
         network = outcome.network.network(task.problem)
-    finally:
-        torch.set_num_threads(threads)
     write_native(run.path, network, space.to_yaml(), dataset.preprocessing)
     run.seal("architecture.json", "weights.safetensors", "preprocessing.json")
     results = {**outcome.results, "seconds": round(time.monotonic() - start, 1)}

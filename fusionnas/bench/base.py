@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from fusionnas.registry import Registry
-from fusionnas.run.files import write_atomic
+from fusionnas.run.files import write_csv
 from fusionnas.run.progress import Progress
 
 
@@ -30,8 +28,4 @@ def register_bench(name: str) -> Callable[[Benchmark], Benchmark]:
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows of equal keys as CSV, written atomically."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(path, text.getvalue().encode())
+    write_csv(path, rows)

@@ -16,13 +16,13 @@ from fusionnas.errors import InputError, did_you_mean
 Row = dict[str, Any]
 
 
+_WHAT = ("operators", "encoders", "methods", "training", "datasets", "diagnostics", "spaces", "benchmarks")
+
+
 @app.command("list")
 def list_entries(
     what: Annotated[
-        str,
-        typer.Argument(
-            metavar="WHAT", help="operators, encoders, methods, training, datasets, spaces or benchmarks."
-        ),
+        str, typer.Argument(metavar="WHAT", help=f"{', '.join(_WHAT[:-1])} or {_WHAT[-1]}.")
     ],
     as_json: Json = False,
 ) -> None:
@@ -70,6 +70,12 @@ def _datasets() -> list[Row]:
     return [{"name": name, "summary": _first_line(datasets[name])} for name in datasets]
 
 
+def _diagnostics() -> list[Row]:
+    from fusionnas.diagnostics.base import diagnostics
+
+    return [{"name": name, **asdict(diagnostics[name].facts)} for name in diagnostics]
+
+
 def _spaces() -> list[Row]:
     from fusionnas.space import SearchSpace, bundled_spaces
 
@@ -96,6 +102,7 @@ _LISTS: dict[str, Callable[[], list[Row]]] = {
     "methods": _methods,
     "training": _training,
     "datasets": _datasets,
+    "diagnostics": _diagnostics,
     "spaces": _spaces,
     "benchmarks": _benchmarks,
 }

@@ -57,7 +57,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     if longest > 3 * Console().width:
         _print_blocks(rows)
         return
-    numbers = [key for key, value in rows[0].items() if isinstance(value, (int, float))]
+    numbers = [key for key in rows[0] if any(isinstance(row[key], (int, float)) for row in rows)]
     table = new_table(*rows[0], right=numbers)
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row.values()))
@@ -76,4 +76,6 @@ def _print_blocks(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,20 @@ def write_atomic(path: Path, data: bytes) -> None:
 def write_json(path: Path, data: Any) -> None:
     """``write_atomic`` of a JSON file; NaN and the infinities are written as null."""
     write_atomic(path, json_bytes(data))
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """``write_atomic`` of rows of equal keys as a CSV file."""
+    write_atomic(path, csv_text(rows).encode())
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of equal keys, at least one, as the text of a CSV file."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def sync_folder(folder: Path) -> None:

@@ -147,7 +147,11 @@ def _results(
         "interaction": pairs,
         "inputs": winner.inputs,
         "finalists": winner.table,
-        "search": {"method": space.file.search.method, **found.facts},
+        "search": {
+            "method": space.file.search.method,
+            "layers": {name: list(layers) for name, layers in found.layers.items()},
+            **found.facts,
+        },
         "discretization": {
             "supernet_loss": found.facts["history"][-1]["loss"],
             "found_loss": float(held_out_losses(task, winner.trained).mean()),

@@ -25,9 +25,8 @@ def top(space: SearchSpace, modality: str) -> Point:
 def alone(space: SearchSpace, layers: Layers) -> dict[str, Architecture]:
     """Each modality alone; its views, where it has several, added at their top levels."""
     found = {}
-    for source, views in space.groups().items():
-        points = [top(space, view) for view in views]
-        found[f"only {source}"] = _fuse(space, points, "additive", layers)
+    for source in space.groups():
+        found[f"only {source}"] = over(space, [source], "additive", layers)
     return found
 
 
@@ -44,6 +43,12 @@ def late(space: SearchSpace, layers: Layers) -> Architecture:
 def fixed(space: SearchSpace, operator: str, layers: Layers) -> Architecture:
     """One operator over all modalities' top levels; in a chain where it takes fewer inputs."""
     return _fuse(space, [top(space, name) for name in space.file.modalities], operator, layers)
+
+
+def over(space: SearchSpace, sources: Sequence[str], operator: str, layers: Layers) -> Architecture:
+    """One operator over the top levels of some modalities, all their views."""
+    points = [top(space, view) for source in sources for view in space.groups()[source]]
+    return _fuse(space, sorted(points, key=space.position), operator, layers)
 
 
 def single_points(space: SearchSpace, layers: Layers) -> list[Architecture]:

@@ -8,7 +8,10 @@ import pytest
 
 from fusionnas.version import __version__
 
-COMMANDS = ("search", "resume", "export", "evaluate", "predict", "show", "list", "validate", "schema", "data", "bench")
+COMMANDS = (
+    "search", "resume", "export", "evaluate", "predict", "show", "diagnose", "list", "validate", "schema", "data",
+    "bench",
+)  # fmt: skip
 
 
 def test_help_names_every_command_and_what_the_exit_status_means(fusionnas):
@@ -30,7 +33,9 @@ def test_version(fusionnas):
     assert fusionnas("--version").stdout == f"fusionnas {__version__}\n"
 
 
-@pytest.mark.parametrize("what", ["operators", "encoders", "methods", "datasets", "spaces", "benchmarks"])
+@pytest.mark.parametrize(
+    "what", ["operators", "encoders", "methods", "training", "datasets", "diagnostics", "spaces", "benchmarks"]
+)
 def test_list_tells_the_same_to_people_and_machines(fusionnas, what):
     rows = json.loads(fusionnas("list", what, "--json").stdout)
     shown = fusionnas("list", what).stdout

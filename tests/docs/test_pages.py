@@ -81,6 +81,8 @@ def test_what_the_architecture_page_adds_can_be_used(tmp_path: Path) -> None:
         "from pathlib import Path\nimport fusionnas as fn\n"
         "run = fn.search('space.yaml', run_dir=Path('run'))\nprint(run.results['search']['method'])\n"
         "from fusionnas.testing import check_encoder\ncheck_encoder('token_linear')\n"
+        "from fusionnas.diagnostics.diagnose import diagnose\n"
+        "print(diagnose(Path('run'), only=['plain'])['plain']['answer'])\n"
         "from fusionnas.bench import benches\n"
         "print(benches['sizes'](Path('sizes.csv'), seed=0, workers=1, progress=None))\n"
     )

@@ -1,0 +1,1 @@
+"""Diagnostics of a finished run, and of data before any search: one file each, registered by name."""

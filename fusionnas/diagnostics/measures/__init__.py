@@ -1,0 +1,1 @@
+"""What diagnostics compute, as plain functions of arrays: no run, no network needed."""
