@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,35 +102,44 @@ def load_cohort(
     space: SearchSpace, data: str | Path | None, data_path: Path | None, *, labelled: bool = True
 ) -> Cohort:
     """Raw records of a registered data set, or of the user's files."""
-    from fusionnas.data.files import load_files, named_layout
-    from fusionnas.space.schema import Files
-
-    if isinstance(data, str) and data in datasets:
-        cohort = _registered(space, data, data_path)
-    elif data is not None:
-        place = Path(data)
-        if not place.exists():
-            raise DataError(
-                f"the data '{data}' cannot be found",
-                [
-                    f"--data {data}: neither a registered data set nor a file or folder."
-                    f"{did_you_mean(str(data), datasets)}"
-                ],
-            )
-        cohort = load_files(named_layout(place, space.file), space, Path(), labelled=labelled)
-    elif isinstance(space.file.data, Files):
-        files = space.file.data if data_path is None else named_layout(data_path, space.file)
-        cohort = load_files(files, space, space.folder if data_path is None else Path(), labelled=labelled)
-    elif space.file.data in datasets:
-        cohort = _registered(space, space.file.data, data_path)
-    else:
-        return load_cohort(space, space.folder / space.file.data, data_path, labelled=labelled)
+    cohort = _two_labels(_cohort(space, data, data_path, labelled=labelled), space.file.task.positive)
     if labelled and cohort.development.target is None:
         raise DataError(
             "the data have no labels",
             [f"{cohort.description.get('source')}: training needs the outcome of every sample"],
         )
     return cohort
+
+
+def _cohort(space: SearchSpace, data: str | Path | None, data_path: Path | None, *, labelled: bool) -> Cohort:
+    from fusionnas.data.files import load_files, named_layout
+    from fusionnas.space.schema import Files
+
+    if isinstance(data, str) and data in datasets:
+        return _registered(space, data, data_path)
+    if data is not None:
+        place = Path(data)
+        if not place.exists():
+            known = did_you_mean(str(data), datasets)
+            raise DataError(
+                f"the data '{data}' cannot be found",
+                [f"--data {data}: neither a registered data set nor a file or folder.{known}"],
+            )
+        return load_files(named_layout(place, space.file), space, Path(), labelled=labelled)
+    if isinstance(space.file.data, Files):
+        files = space.file.data if data_path is None else named_layout(data_path, space.file)
+        return load_files(files, space, space.folder if data_path is None else Path(), labelled=labelled)
+    if space.file.data in datasets:
+        return _registered(space, space.file.data, data_path)
+    return _cohort(space, space.folder / space.file.data, data_path, labelled=labelled)
+
+
+def _two_labels(cohort: Cohort, positive: str | None) -> Cohort:
+    """A binary task out of several labels, where the space names the positive one."""
+    if positive is None:
+        return cohort
+    test = None if cohort.test is None else cohort.test.against(positive)
+    return replace(cohort, development=cohort.development.against(positive), test=test)
 
 
 def _registered(space: SearchSpace, name: str, path: Path | None) -> Cohort:

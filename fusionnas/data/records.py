@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionnas.data.raw import Grid, Ints, Raw, Series, Table, Tokens, Words
+from fusionnas.errors import DataError, did_you_mean
 
 __all__ = ["Grid", "Raw", "Records", "Series", "Table", "Tokens"]
 
@@ -51,6 +52,22 @@ class Records:
             target=None if self.target is None else self.target[index],
             groups=None if self.groups is None else self.groups[index],
         )
+
+    def against(self, positive: str) -> Records:
+        """The same samples with two labels: ``positive``, and everything else as ``not <positive>``, which comes first.
+
+        Raises:
+            DataError: there are labels, but none is ``positive`` although there are several.
+        """
+        classes = (f"not {positive}", positive)
+        if self.target is None or self.classes == classes:
+            return replace(self, classes=classes)
+        if positive not in self.classes and len(self.classes) > 1:
+            raise DataError(
+                "the data have no such label", [f"task.positive: '{positive}'.{did_you_mean(positive, self.classes)}"]
+            )
+        hit = np.array([name == positive for name in self.classes])
+        return replace(self, classes=classes, target=hit[self.target].astype(np.int64))
 
     def digest(self) -> str:
         """Hash of everything in the records: equal digests, equal data."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from fusionnas.space.places import KeyPath, Problem, suggest
-from fusionnas.space.schema import Modality, SpaceFile
+from fusionnas.space.schema import Files, Modality, SpaceFile
 
 if TYPE_CHECKING:
     from fusionnas.registry import Registry
@@ -178,6 +178,14 @@ def _training(file: SpaceFile) -> Iterator[Problem]:
 def _data(file: SpaceFile) -> Iterator[Problem]:
     from fusionnas.data.base import datasets
 
+    if file.task.positive is not None and file.task.kind != "binary":
+        yield Problem(("task", "positive"), "only a binary task has a positive label")
+    if isinstance(file.data, Files) and file.data.split is not None:
+        for part in ("alpha", "select", "test"):
+            if getattr(file.data, part) is not None:
+                yield Problem(("data", part), "given beside 'split': the column says the parts, or files do, not both")
+    if isinstance(file.data, Files) and file.data.exclude and file.data.format not in ("csv", "parquet"):
+        yield Problem(("data", "exclude"), f"is for tables (csv, parquet), not for format {file.data.format}")
     if isinstance(file.data, str) and file.data not in datasets:
         if "/" in file.data or "." in file.data:
             example = f"data: {{format: npz, train: {file.data}, target: label}}"

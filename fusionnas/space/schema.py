@@ -52,11 +52,17 @@ class Files(Section):
     alpha: str | None = Field(None, description="Part for architecture parameters; else split off from train.")
     select: str | None = Field(None, description="Part for choosing among candidates; else split off from train.")
     test: str | None = Field(None, description="Part that is opened once, at the end; else split off from train.")
+    split: str | None = Field(
+        None, description="Array or column that says which part a sample belongs to: train, alpha, select, test."
+    )
     target: str = Field(min_length=1, description="Array or column that holds the label.")
     group: str | None = Field(
         None, description="Array or column whose equal values never cross parts (patient, speaker)."
     )
     id: str | None = Field(None, description="Array or column that names the samples.")
+    exclude: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="Rows to leave out (csv, parquet): per column, the values that exclude a row."
+    )
 
 
 class Task(Section):
@@ -64,6 +70,9 @@ class Task(Section):
 
     kind: Literal["binary", "multiclass"] = Field(description="Two classes (one logit), or several.")
     target: str = Field("label", min_length=1, description="Outcome; a registered data set may offer several.")
+    positive: str | None = Field(
+        None, min_length=1, description="Label that counts as positive in a binary task; all others are negative."
+    )
     metric: Metric = Field("accuracy", description="Headline metric; select and test report all that apply.")
 
 

@@ -17,7 +17,7 @@ from fusionnas.data.records import Records
 from fusionnas.data.sources import icu
 from fusionnas.data.sources.physionet2012 import read_set
 from fusionnas.data.sources.simulated_icu import generate
-from fusionnas.data.tables import read_table
+from fusionnas.data.tables import chunks, read_table
 from fusionnas.errors import DataError
 from fusionnas.space import SearchSpace
 
@@ -207,3 +207,24 @@ def test_summaries_of_real_data_are_as_good_as_published(real_data: Path) -> Non
     assert roc_auc_score(test.target, predicted) > 0.8645
     assert average_precision_score(test.target, predicted) > 0.548
     assert json.dumps(preprocessing.to_json())
+
+
+def test_real_stays_are_the_same_in_both_layouts(real_data: Path, tmp_path: Path) -> None:
+    stays = 60
+    static, outcomes = (read_table(real_data / "set_a" / f"{name}.csv") for name in ("static", "outcomes"))
+    rows: dict[str, list[str]] = {record: [] for record in static["RecordID"][:stays]}
+    for _, chunk in chunks(real_data / "set_a" / "events.csv.gz"):
+        for record, minutes, name, value in zip(*chunk.values(), strict=True):
+            if record in rows and not (name == "Weight" and minutes == "0"):  # that one is the descriptor
+                rows[record].append(f"{int(minutes) // 60:02d}:{int(minutes) % 60:02d},{name},{value}")
+    folder = tmp_path / "set-a"
+    folder.mkdir()
+    for i, (record, events) in enumerate(rows.items()):
+        about = [f"00:00,{name},{static[name][i]}" for name in static]
+        (folder / f"{record}.txt").write_text("\n".join(["Time,Parameter,Value", *about, *events]) + "\n")
+    died = zip(outcomes["RecordID"], outcomes["In_hospital_death"], strict=True)
+    (tmp_path / "Outcomes-a.txt").write_text(
+        "RecordID,In-hospital_death\n" + "".join(f"{r},{d}\n" for r, d in died)
+    )
+    raw, tables = read_set(folder), read_set(real_data / "set_a").take(np.arange(stays))
+    assert raw.digest() == tables.digest()

@@ -18,7 +18,7 @@ from fusionnas.data.files.columns import read_csv, read_parquet
 from fusionnas.data.files.events import read_events
 from fusionnas.data.files.joining import join
 from fusionnas.data.files.layout import named_layout
-from fusionnas.data.files.loaded import Loaded, check, check_across, class_names, to_records
+from fusionnas.data.files.loaded import Loaded, by_split, check, check_across, class_names, to_records
 from fusionnas.data.records import Records
 from fusionnas.errors import DataError
 
@@ -65,6 +65,8 @@ def load_files(files: Files, space: SearchSpace, folder: Path, *, labelled: bool
             check(part, files.target, mine)
             parts[name] = part
         problems += mine
+    if files.split is not None and "train" in parts:
+        parts = by_split(parts["train"], files.split, problems, labelled=labelled)
     check_across(parts, problems)
     if problems:
         raise DataError("the data files cannot be used", list(dict.fromkeys(problems)))

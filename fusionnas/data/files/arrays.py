@@ -44,15 +44,7 @@ def read_npy(path: Path, request: Request, problems: list[str]) -> Loaded | None
 
 def _assemble(path: Path, loaders: Loaders, request: Request, problems: list[str]) -> Loaded | None:
     """Load what the space asks for, and nothing else."""
-    beside = {
-        role: name
-        for role, name, must in (
-            ("target", request.target, request.labelled),
-            ("group", request.group, request.labelled),
-            ("id", request.id, True),
-        )
-        if name and (must or name in loaders)
-    }
+    beside = {role: name for role, name, must in request.beside if name and (must or name in loaders)}
     wanted = {**{name: "input" for name in request.inputs}, **{name: role for role, name in beside.items()}}
     missing = [name for name in wanted if name not in loaders]
     problems.extend(f"{path}: no {wanted[n]} array '{n}'.{did_you_mean(n, loaders)}" for n in missing)
@@ -68,7 +60,7 @@ def _assemble(path: Path, loaders: Loaders, request: Request, problems: list[str
     if problems:
         return None
     modalities = {name: raw for name, raw in read.items() if raw is not None}
-    return Loaded(path, modalities, texts.get("target"), texts.get("id"), texts.get("group"))
+    return Loaded.of(path, modalities, texts)
 
 
 def _load(load: Callable[[], Any], where: str, problems: list[str]) -> Array | None:

@@ -11,7 +11,7 @@ import numpy as np
 from fusionnas.data.files.loaded import Loaded
 from fusionnas.data.files.request import Input, Request
 from fusionnas.data.files.words import split_codes, table_of_texts, tokenize
-from fusionnas.data.raw import Raw, Table, Tokens
+from fusionnas.data.raw import Ints, Raw, Table, Tokens
 from fusionnas.data.tables import is_missing, is_numeric, numbers, read_table
 from fusionnas.errors import DataError, MissingExtraError, did_you_mean
 
@@ -62,19 +62,26 @@ def assemble(path: Path, table: Texts, request: Request, problems: list[str]) ->
         if (raw := _to_raw(path, table, name, wanted, problems)) is not None
     }
     beside: dict[str, list[str] | None] = {}
-    for role, column, needed in (
-        ("target", request.target, request.labelled),
-        ("group", request.group, request.labelled),
-        ("id", request.id, True),
-    ):
+    for role, column, needed in request.beside:
         beside[role] = table.get(column) if column else None
         if column and needed and column not in table:
             problems.append(f"{path}: no {role} column '{column}'.{did_you_mean(column, table)}")
     if request.labelled and beside["target"] is not None:
         problems.extend(_unlabelled(path, request.target, beside["target"]))
-    return (
-        Loaded(path, modalities, beside["target"], beside["id"], beside["group"]) if len(problems) == before else None
-    )
+    problems += [f"{path}: no column '{column}' (data.exclude).{did_you_mean(column, table)}"
+                 for column in request.exclude if column not in table]  # fmt: skip
+    if len(problems) > before:
+        return None
+    loaded = Loaded.of(path, modalities, beside)
+    return loaded.take(_kept(table, request.exclude, loaded.size)) if request.exclude else loaded
+
+
+def _kept(table: Texts, exclude: Mapping[str, tuple[str, ...]], size: int) -> Ints:
+    """Places of the rows that no excluded value stands in."""
+    out = np.zeros(size, dtype=np.bool_)
+    for column, values in exclude.items():
+        out |= np.isin(np.array([text.strip() for text in table[column]]), values)
+    return np.flatnonzero(~out)
 
 
 def _unlabelled(path: Path, name: str, column: list[str]) -> list[str]:

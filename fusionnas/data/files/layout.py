@@ -30,7 +30,9 @@ def named_layout(path: Path, file: SpaceFile) -> Files:
     about: dict[str, Any] = {
         "target": own.target if own else file.task.target,
         "group": own.group if own else None,
+        "split": own.split if own and len(parts) == 1 else None,
         "id": own.id if own else None,
+        "exclude": own.exclude if own and kind in ("csv", "parquet") else {},
     }
     return Files(format=kind, **{name: str(part) for name, part in parts.items()}, **about)
 

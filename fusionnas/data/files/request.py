@@ -31,15 +31,29 @@ class Request:
         inputs: by source name.
         target: array or column of the label.
         group: array or column of the groups, or None.
+        split: array or column of the parts, or None.
         id: array or column of the names, or None.
+        exclude: per column of a table, the values that exclude a row.
         labelled: labels must be there.
     """
 
     inputs: Mapping[str, Input]
     target: str
     group: str | None
+    split: str | None
     id: str | None
+    exclude: Mapping[str, tuple[str, ...]]
     labelled: bool
+
+    @property
+    def beside(self) -> tuple[tuple[str, str | None, bool], ...]:
+        """What stands beside the inputs: (role, array or column, whether it must be there)."""
+        return (
+            ("target", self.target, self.labelled),
+            ("group", self.group, self.labelled),
+            ("split", self.split, self.labelled),
+            ("id", self.id, True),
+        )
 
     @classmethod
     def of(cls, file: SpaceFile, files: Files, *, labelled: bool) -> Request:
@@ -54,7 +68,7 @@ class Request:
                 if old is None
                 else Input(old.kind, _union(old.columns, new.columns), (*old.categorical, *new.categorical))
             )
-        return cls(inputs, files.target, files.group, files.id, labelled)
+        return cls(inputs, files.target, files.group, files.split, files.id, files.exclude, labelled)
 
 
 def _union(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -12,7 +12,6 @@ set is only predicted.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from fusionnas.data.base import Cohort, register_dataset
 from fusionnas.data.raw import Floats, Ints, Series, Table
 from fusionnas.data.records import Records
 from fusionnas.data.sources import icu
+from fusionnas.data.sources.places import data_folder
 from fusionnas.data.tables import chunks, numbers, read_table, read_text
 from fusionnas.errors import DataError
 
@@ -43,7 +43,7 @@ _EventRows = tuple[Ints, Floats, Ints, Floats]
 @register_dataset("physionet2012")
 def load(space: SearchSpace, *, path: Path | None) -> Cohort:
     """Set A as development, set B as test; a folder with one set only as development."""
-    folder = path or _default_folder()
+    folder = path or data_folder("physionet2012", "ehr_icu", HOW_TO_GET)
     sets = find_sets(folder)
     loaded = {name: read_set(where) for name, where in sets.items()}
     names = sorted(loaded)
@@ -96,15 +96,6 @@ def read_set(folder: Path) -> Records:
         np.array(ids),
         classes=icu.CLASSES,
     )
-
-
-def _default_folder() -> Path:
-    root = os.environ.get("FUSIONNAS_DATA")
-    if not root:
-        raise DataError(
-            "physionet2012 is not at hand", [f"FUSIONNAS_DATA is not set and no --data-path is given: {HOW_TO_GET}"]
-        )
-    return Path(root) / "ehr_icu"
 
 
 def _events_file(folder: Path) -> Path | None:
