@@ -6,7 +6,7 @@ import csv
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,8 +58,7 @@ def search(
         data_path: folder that the data set reads instead of its usual place.
         seed: of everything random.
         run_dir: new or empty folder; default: the next free ``runs/NAME-0001``.
-        workers: processes that train networks at the same time; results do not depend on it. More than one needs
-            the usual ``if __name__ == "__main__":`` in a script.
+        workers: processes that train networks at the same time; results do not depend on it.
         progress: where to tell how far it is; default: nowhere.
 
     Raises:
@@ -126,6 +125,7 @@ def _over(
 def _carry_out(
     run: Run, space: SearchSpace, dataset: Dataset, workers: int, progress: Progress | None
 ) -> SearchRun:
+    from fusionnas.execution import make_executor
     from fusionnas.export.native import write_native
     from fusionnas.run.progress import QuietProgress
     from fusionnas.search.pipeline import run_search
@@ -133,8 +133,8 @@ def _carry_out(
     from fusionnas.training.randomness import one_thread
 
     shown, start = progress or QuietProgress(stages=False), time.monotonic()
-    with one_thread():
-        task = task_of(run, space, dataset, shown, workers)
+    with one_thread(), closing(make_executor(workers, plugins=space.file.plugins)) as executor:
+        task = task_of(run, space, dataset, shown, executor)
         outcome = run_search(task, dataset)
         network = outcome.network.network(task.problem)
     write_native(run.path, network, space.to_yaml(), dataset.preprocessing)

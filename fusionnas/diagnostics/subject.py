@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch import Tensor
 from fusionnas.architecture import Architecture
 from fusionnas.data.base import Dataset, Part
 from fusionnas.errors import InputError, RunError
+from fusionnas.execution import make_executor
 from fusionnas.feature import pool
 from fusionnas.network import FusionNetwork, predict
 from fusionnas.run.folder import read_file
@@ -203,5 +204,6 @@ def opened(run_dir: Path, *, split: str, workers: int, progress: Progress) -> It
         results = json.loads(read_file(run_dir, "results.json"))
         architecture = Architecture.from_json(json.loads(read_file(run_dir, "architecture.json")))
         dataset = data_of(run, space)
-        task = task_of(run, space, dataset, progress, workers)
-        yield Subject(task, dataset, results, architecture, split)
+        with closing(make_executor(workers, plugins=space.file.plugins)) as executor:
+            task = task_of(run, space, dataset, progress, executor)
+            yield Subject(task, dataset, results, architecture, split)

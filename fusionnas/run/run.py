@@ -148,6 +148,10 @@ class Run:
         entry = self._units.get(name)
         return entry is not None and (not entry["tensors"] or intact(self._tensor_file(name), entry["tensors"]))
 
+    def units(self) -> dict[str, dict[str, Any]]:
+        """The facts of every finished unit, by name, oldest first."""
+        return {name: entry["facts"] for name, entry in self._units.items()}
+
     def checkpoint(self, name: str) -> Checkpoint:
         """The place where a unit saves its state under way; for work that another process does."""
         return Checkpoint(self.path / "checkpoints" / f"{name}.state", self.save_every)

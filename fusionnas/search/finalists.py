@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from fusionnas.architecture import Architecture, Node, NodeRef, Point
+from fusionnas.errors import FusionNASError
 from fusionnas.operators import operators
 from fusionnas.search.choice import no_worse, one_standard_error
 from fusionnas.search.method import Found, Task
 from fusionnas.search.references import named, sources
-from fusionnas.search.retrain import Job, Retrained, held_out_losses, held_out_part, retrain
+from fusionnas.search.retrain import Job, Retrained, attempt, held_out_losses, held_out_part
 from fusionnas.supernet.mixing import reachable
 from fusionnas.training.randomness import derive
 from fusionnas.training.scoring import nll
@@ -49,20 +50,29 @@ class Winner:
 def choose(task: Task, found: Found) -> Winner:
     """Choose among the method's finalists and, as their rivals, all references; drop inputs that the choice ignores.
 
-    All train with select held out; the best of them, and the simplest that is no worse, on the other folds too.
+    A candidate that cannot be trained is left out. The others train with select held out; the best of them, and the
+    simplest that is no worse, on the other folds too.
+
+    Raises:
+        FusionNASError: no candidate can be trained.
     """
     candidates = list(dict.fromkeys([*found.finalists, *named(task.space, found.layers).values()]))
     task.progress.stage("retrain finalists", len(candidates))
-    first = retrain(task, [Job(architecture, 0) for architecture in candidates])
-    best = [candidates[i] for i in _shortlist(task, first)]
-    trained = _on_all_folds(task, best)
+    done = attempt(task, [Job(architecture, 0) for architecture in candidates])
+    candidates = [job.architecture for job in done]
+    first = list(done.values())
+    trained = _on_all_folds(task, [candidates[i] for i in _shortlist(task, first)])
+    if not trained:
+        raise FusionNASError("no candidate can be trained on all folds; the journal says why")
+    best = [folds[0].architecture for folds in trained]
     chosen = _best(task, trained)
     inputs = _ablate(task, trained[chosen])
     simpler = without(task.space, best[chosen], [i["point"] for i in inputs if i["ignored"]], found.layers)
     if simpler is not None and simpler not in best:
-        trained += _on_all_folds(task, [simpler])
+        more = _on_all_folds(task, [simpler])
+        trained += more
         # An ignored input is gone unless the network without it turns out worse.
-        if no_worse(held_out_losses(task, trained[-1]) - held_out_losses(task, trained[chosen])):
+        if more and no_worse(held_out_losses(task, trained[-1]) - held_out_losses(task, trained[chosen])):
             chosen = len(trained) - 1
     rest = [[t] for t in first if t.architecture not in [f[0].architecture for f in trained]]
     epochs = {t[0].architecture: round(sum(one.epoch for one in t) / len(t)) for t in trained}
@@ -79,8 +89,9 @@ def _on_all_folds(task: Task, candidates: list[Architecture]) -> list[list[Retra
     folds = task.space.file.search.folds
     jobs = [Job(architecture, 0, fold=fold) for architecture in candidates for fold in range(folds)]
     task.progress.stage("compare on all folds", len(jobs))
-    trained = retrain(task, jobs)
-    return [trained[i : i + folds] for i in range(0, len(trained), folds)]
+    trained = attempt(task, jobs, needed=False)
+    groups = [jobs[i : i + folds] for i in range(0, len(jobs), folds)]
+    return [[trained[job] for job in group] for group in groups if all(job in trained for job in group)]
 
 
 def _best(task: Task, trained: list[list[Retrained]]) -> int:

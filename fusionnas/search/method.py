@@ -6,6 +6,7 @@ it never sees test. Every costly step is a unit of the run, so a killed search g
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from fusionnas.architecture import Architecture
 from fusionnas.data.base import SearchData
+from fusionnas.execution import Executor, InlineExecutor, Limits, Shared
 from fusionnas.registry import Registry
 from fusionnas.run.progress import Progress
 
@@ -50,13 +52,25 @@ class Task:
         problem: see :class:`Problem`.
         run: journal; ``run.unit`` remembers finished steps.
         progress: where to tell how far the search is.
-        workers: processes that train networks at the same time; no result depends on it.
+        executor: where trainings run; no result depends on it.
     """
 
     problem: Problem
     run: Run
     progress: Progress
-    workers: int = 1
+    executor: Executor = field(default_factory=InlineExecutor)
+
+    @functools.cached_property
+    def shared(self) -> Shared[Problem]:
+        """The problem as an argument of calls: it travels to each worker once."""
+        return Shared(self.problem)
+
+    @property
+    def limits(self) -> Limits:
+        """What one training may use."""
+        allowed = self.space.file.execution
+        memory = None if allowed.memory is None else int(allowed.memory * 1e9)
+        return Limits(allowed.seconds, memory, allowed.gpus)
 
     @property
     def space(self) -> SearchSpace:

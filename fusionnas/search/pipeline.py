@@ -22,7 +22,7 @@ from fusionnas.search.finalists import Winner, choose
 from fusionnas.search.interaction import interactions
 from fusionnas.search.method import Found, Task, methods
 from fusionnas.search.references import named, sources
-from fusionnas.search.retrain import Job, Retrained, held_out_losses, retrain
+from fusionnas.search.retrain import Job, Retrained, attempt, failed, held_out_losses, retrain
 from fusionnas.training.randomness import derive
 from fusionnas.training.scoring import scores
 
@@ -66,20 +66,26 @@ def _final_networks(
 ) -> dict[str, list[Retrained]]:
     """One network per contestant and seed; with ``refit``, on train + alpha + select.
 
-    A refit takes as many epochs as the folds chose on average (``chosen``), or select alone, where no more is known.
+    A baseline that cannot be trained is left out. A refit takes as many epochs as the folds chose on average
+    (``chosen``), or select alone, where no more is known.
     """
     seeds = range(task.space.file.search.seeds)
     refit = task.space.file.training.refit
-    jobs = [Job(a, seed) for a in contestants.values() for seed in (range(1) if refit else seeds)]
-    task.progress.stage("baselines", len(jobs))
-    trained = retrain(task, jobs)
+    jobs = {name: [Job(a, seed) for seed in (range(1) if refit else seeds)] for name, a in contestants.items()}
+    trained = _train(task, "baselines", jobs)
     if refit:
-        epochs = {**{t.architecture: t.epoch for t in trained}, **chosen}
-        jobs = [Job(a, seed, epochs[a]) for a in contestants.values() for seed in seeds]
-        task.progress.stage("final networks", len(jobs))
-        trained = retrain(task, jobs)
-    groups = [trained[i : i + len(seeds)] for i in range(0, len(trained), len(seeds))]
-    return dict(zip(contestants, groups, strict=True))
+        epochs = {**{t.architecture: t.epoch for first in trained.values() for t in first}, **chosen}
+        jobs = {name: [Job(contestants[name], s, epochs[contestants[name]]) for s in seeds] for name in trained}
+        trained = _train(task, "final networks", jobs)
+    return trained
+
+
+def _train(task: Task, stage: str, jobs: dict[str, list[Job]]) -> dict[str, list[Retrained]]:
+    """The networks of every contestant that can be trained; ours has to be."""
+    task.progress.stage(stage, sum(map(len, jobs.values())))
+    trained = attempt(task, [job for group in jobs.values() for job in group])
+    retrain(task, jobs[OURS])
+    return {name: [trained[job] for job in group] for name, group in jobs.items() if all(j in trained for j in group)}
 
 
 def _test(task: Task, dataset: Dataset, finals: dict[str, list[Retrained]]) -> tuple[dict[str, Tensor], Tensor]:
@@ -147,6 +153,7 @@ def _results(
         "interaction": pairs,
         "inputs": winner.inputs,
         "finalists": winner.table,
+        "failed": failed(task.run),
         "search": {
             "method": space.file.search.method,
             "layers": {name: list(layers) for name, layers in found.layers.items()},

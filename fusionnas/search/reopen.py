@@ -14,6 +14,7 @@ from fusionnas.search.price import measured_costs
 from fusionnas.space import SearchSpace
 
 if TYPE_CHECKING:
+    from fusionnas.execution import Executor
     from fusionnas.run import Run
     from fusionnas.run.progress import Progress
 
@@ -45,9 +46,9 @@ def data_of(run: Run, space: SearchSpace) -> Dataset:
     return dataset
 
 
-def task_of(run: Run, space: SearchSpace, dataset: Dataset, progress: Progress, workers: int) -> Task:
+def task_of(run: Run, space: SearchSpace, dataset: Dataset, progress: Progress, executor: Executor) -> Task:
     """What the search method received."""
     seed = run.settings["seed"]
     costs = measured_costs(space, dataset.search, run)
     pretrained = pretrain(space, dataset.search, seed=seed, run=run, progress=progress)
-    return Task(Problem(space, dataset.search, seed, pretrained, costs), run, progress, workers)
+    return Task(Problem(space, dataset.search, seed, pretrained, costs), run, progress, executor)

@@ -1,24 +1,16 @@
-"""Retraining: architectures trained alone, end to end, from fresh weights; several at a time in worker processes.
+"""Retraining: architectures trained alone, end to end, from fresh weights; several at a time on the executor's workers.
 
-Each training is a unit of the run and a pure function of its job, so neither the number of workers nor the order in
-which they finish changes a result. Every training runs on one thread.
+Each training is a unit of the run and a pure function of its job, so neither the executor nor the number of workers
+nor the order in which they finish changes a result. Every training runs on one thread.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -26,8 +18,8 @@ from torch import Tensor
 from fusionnas.architecture import Architecture
 from fusionnas.data.base import Part
 from fusionnas.errors import FusionNASError
+from fusionnas.execution import Call, Ended, Failure, completed
 from fusionnas.network import FusionNetwork, build, predict
-from fusionnas.registry import load_plugin
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.folds import fold
 from fusionnas.search.method import Problem, Task
@@ -36,6 +28,9 @@ from fusionnas.training.randomness import derive, seeded
 from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import nll
 from fusionnas.training.train import Schedule, train
+
+if TYPE_CHECKING:
+    from fusionnas.run import Run
 
 Watch = Callable[[Mapping[str, Any]], None]
 
@@ -112,91 +107,93 @@ def train_job(problem: Problem, job: Job, checkpoint: Checkpoint, watch: Watch |
 
 
 def retrain(task: Task, jobs: Sequence[Job]) -> list[Retrained]:
-    """The trainings of all jobs, in order; those that the journal does not know run, ``task.workers`` at a time."""
-    missing = [job for job in dict.fromkeys(jobs) if not task.run.known(job.name)]
-    if task.workers > 1 and len(missing) > 1:
-        with contextlib.closing(_in_processes(task, missing)) as finished:
-            for job, future in finished:
-                task.run.unit(job.name, partial(_received, future))
-                task.progress.advance({"trained": str(job.architecture)[:48]})
-    found = []
-    for job in jobs:
-        result = task.run.unit(job.name, partial(train_job, task.problem, job))
-        if task.workers == 1 or len(missing) < 2:
+    """The trainings of all jobs, in order; those that the journal does not know run on ``task.executor``.
+
+    Raises:
+        FusionNASError: one failed; a resume tries it again.
+    """
+    failures = _compute(task, jobs)
+    if failures:
+        raise FusionNASError(_told(failures))
+    trained = [_read(task, job) for job in jobs]
+    for job, one in zip(jobs, trained, strict=True):
+        if isinstance(one, Failure):
+            raise FusionNASError(_told({job: one}))
+    return [one for one in trained if isinstance(one, Retrained)]
+
+
+def attempt(task: Task, jobs: Sequence[Job], *, needed: bool = True) -> dict[Job, Retrained]:
+    """As ``retrain``, but only the trainings that worked.
+
+    One that fails (its loss is not finite, it takes its worker down again and again, it goes beyond its limits) is
+    told, journaled as failed with its traceback, and left out: the search goes on without it.
+
+    Raises:
+        FusionNASError: all failed, and some are needed.
+    """
+    failures = _compute(task, jobs)
+    if needed and failures and len(failures) == len(set(jobs)):
+        raise FusionNASError(_told(failures))
+    for job, failure in failures.items():
+        task.run.unit(job.name, partial(_as_result, failure))
+    trained = {job: _read(task, job) for job in jobs}
+    return {job: one for job, one in trained.items() if isinstance(one, Retrained)}
+
+
+def failed(run: Run) -> list[dict[str, str]]:
+    """The trainings that the journal holds as failed: unit, why, traceback."""
+    units = {name: facts for name, facts in run.units().items() if "failed" in facts}
+    return [{"unit": name, **facts} for name, facts in units.items()]
+
+
+def _compute(task: Task, jobs: Sequence[Job]) -> dict[Job, Failure]:
+    """Run what the journal does not know; each is journaled as it ends, those that failed come back."""
+    missing = {job.name: job for job in jobs if not task.run.known(job.name)}
+    calls = [
+        Call(job.name, train_job, (task.shared, job, task.run.checkpoint(job.name)), task.limits)
+        for job in missing.values()
+    ]
+    failures = {}
+    with contextlib.closing(completed(task.executor, calls)) as ends:
+        for ended in ends:
+            job = missing[ended.call.name]
+            if ended.failure is None:
+                task.run.unit(job.name, partial(_received, ended))
+            else:
+                failures[job] = ended.failure
+                task.progress.message(f"{job.architecture} failed: {ended.failure.text}")
             task.progress.advance({"trained": str(job.architecture)[:48]})
-        found.append(_retrained(task, job, result))
-    return found
+    return failures
 
 
-def _received(future: Future[Result], checkpoint: Checkpoint) -> Result:
-    return future.result()
+def _received(ended: Ended, checkpoint: Checkpoint) -> Result:
+    result = ended.value
+    assert isinstance(result, Result)
+    return result
+
+
+def _as_result(failure: Failure, checkpoint: Checkpoint) -> Result:
+    return Result({"failed": failure.text, "kind": failure.kind, "traceback": failure.traceback})
+
+
+def _told(failures: Mapping[Job, Failure]) -> str:
+    job, failure = next(iter(failures.items()))
+    others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    return f"{job.architecture} cannot be trained{others}: {failure.text}\n{failure.traceback}".rstrip()
+
+
+def _read(task: Task, job: Job) -> Retrained | Failure:
+    """What the journal has."""
+    result = task.run.unit(job.name, partial(train_job, task.problem, job))
+    if "failed" in result.facts:
+        return Failure(result.facts["kind"], result.facts["failed"], result.facts["traceback"])
+    return _retrained(task, job, result)
 
 
 def _retrained(task: Task, job: Job, result: Result) -> Retrained:
     state = {k.removeprefix("network."): v for k, v in result.tensors.items() if k.startswith("network.")}
     signed = replace(job.architecture, signature=task.data.signature)
     return Retrained(signed, state, int(result.facts["epoch"]), job.fold, result.tensors.get("held_out"))
-
-
-def _in_processes(task: Task, jobs: Sequence[Job]) -> Generator[tuple[Job, Future[Result]], None, None]:
-    """Jobs as they finish. A worker that dies ends the search; what was journaled before is kept.
-
-    Workers live as long as ``hold`` is open: they end at once when the search stops, is interrupted or is killed.
-    """
-    context = multiprocessing.get_context("spawn")
-    alive, hold = context.Pipe(duplex=False)
-    count = min(task.workers, len(jobs))
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(task.problem, alive))
-    try:
-        with _without_interrupts():
-            futures = {pool.submit(_work, job, task.run.checkpoint(job.name)): job for job in jobs}
-        for future in as_completed(futures):
-            if isinstance(future.exception(), BrokenProcessPool):
-                raise FusionNASError(
-                    f"a worker process died while training {futures[future].architecture} (out of memory, or "
-                    f"killed); what is finished is kept: 'fusionnas resume {task.run.path}' goes on, "
-                    "with --workers 1 in one process"
-                ) from future.exception()
-            yield futures[future], future
-        pool.shutdown()
-    finally:
-        hold.close()
-        pool.shutdown(cancel_futures=True)
-        alive.close()
-
-
-@contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Processes that start meanwhile never see Ctrl-C, which is the main process's to handle; here it comes after."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-_PROBLEM: list[Problem] = []  # a worker's own copy, received once when it starts
-
-
-def _start(problem: Problem, alive: Connection) -> None:
-    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
-    torch.set_num_threads(1)
-    for plugin in problem.space.file.plugins:
-        load_plugin(Path(plugin))
-    _PROBLEM.append(problem)
-
-
-def _end_with(alive: Connection) -> None:
-    """End this process when the other end of the pipe closes; what it was doing is done again on resume."""
-    wait([alive])
-    os._exit(1)
-
-
-def _work(job: Job, checkpoint: Checkpoint) -> Result:
-    return train_job(_PROBLEM[0], job, checkpoint)
 
 
 def held_out_losses(task: Task, trained: Sequence[Retrained]) -> Tensor:

@@ -214,6 +214,14 @@ class Search(Section):
     objective: Objective = Field(Objective(), description="What cost counts in the search, and how much.")
 
 
+class Execution(Section):
+    """What one training may use; one that goes beyond it is recorded as failed and left out."""
+
+    seconds: float | None = Field(None, gt=0, description="Of wall clock per training; needs worker processes.")
+    memory: float | None = Field(None, gt=0, description="GB that a training may hold; needs worker processes.")
+    gpus: float = Field(0.0, ge=0, le=1, description="Share of a GPU per training on a Ray cluster.")
+
+
 class SpaceFile(Section):
     """A whole space file."""
 
@@ -224,4 +232,5 @@ class SpaceFile(Section):
     fusion: Fusion = Field(Fusion(), description="What the fusion nodes may be.")
     training: Training = Field(Training(), description="How every network is trained.")
     search: Search = Field(Search(), description="How the architecture is found.")
+    execution: Execution = Field(Execution(), description="What one training may use.")
     plugins: Names = Field((), description="Python files with own operators, encoders or data sets.")

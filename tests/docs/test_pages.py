@@ -89,3 +89,8 @@ def test_what_the_architecture_page_adds_can_be_used(tmp_path: Path) -> None:
     printed = run(program, tmp_path)
     assert printed.splitlines()[0] == "blind"
     assert "'space': 'views'" in printed
+
+
+def test_the_snippet_of_the_scaling_page(tmp_path: Path) -> None:
+    code = snippets("scaling.md") + "\nassert roots == {f'square root of {n}': n**0.5 for n in range(4)}"
+    assert run(code, tmp_path) == ""

@@ -1,0 +1,36 @@
+"""Tasks one after the other in this process: no server, no copies, ready at once."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from fusionnas.execution.base import Call, Ended
+from fusionnas.execution.carry import carry_out
+from fusionnas.execution.shared import Shared
+
+
+class InlineExecutor:
+    """Runs a task when its end is asked for. A task that takes the process down takes the search down; limits of
+    time and memory need worker processes and are not kept here."""
+
+    workers = 1
+
+    def __init__(self) -> None:
+        self._queue: deque[Call] = deque()
+
+    def submit(self, call: Call) -> None:
+        """Queue a task."""
+        self._queue.append(call)
+
+    def wait(self) -> Ended:
+        """Run the oldest task."""
+        call = self._queue.popleft()
+        arguments = [a.value if isinstance(a, Shared) else a for a in call.arguments]
+        return Ended(call, *carry_out(call.function, arguments))
+
+    def drop(self) -> None:
+        """Forget all tasks that are queued."""
+        self._queue.clear()
+
+    def close(self) -> None:
+        """Nothing to end."""
