@@ -15,11 +15,13 @@ from fusionnas.version import __version__
 if TYPE_CHECKING:
     from fusionnas.api import SearchRun, evaluate, export, predict, resume, search
     from fusionnas.architecture import Architecture
+    from fusionnas.estimator import FusionClassifier
     from fusionnas.network import FusionNetwork, build
     from fusionnas.space import SearchSpace
 
 _HOMES = {
     "Architecture": "fusionnas.architecture",
+    "FusionClassifier": "fusionnas.estimator",
     "FusionNetwork": "fusionnas.network",
     "SearchRun": "fusionnas.api",
     "SearchSpace": "fusionnas.space",
@@ -33,6 +35,7 @@ _HOMES = {
 
 __all__ = [
     "Architecture",
+    "FusionClassifier",
     "FusionNetwork",
     "SearchRun",
     "SearchSpace",

@@ -6,14 +6,14 @@ on, so that all of it is told at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusionnas.data.base import Cohort
-from fusionnas.data.files.arrays import read_npy, read_npz
+from fusionnas.data.files.arrays import read_arrays, read_npy, read_npz
 from fusionnas.data.files.columns import read_csv, read_parquet
 from fusionnas.data.files.events import read_events
 from fusionnas.data.files.joining import join
@@ -35,7 +35,7 @@ READERS: dict[str, Callable[[Path, Request, list[str]], Loaded | None]] = {
     "events": read_events,
 }
 
-__all__ = ["READERS", "load_files", "named_layout"]
+__all__ = ["READERS", "array_records", "load_files", "named_layout"]
 
 
 def load_files(files: Files, space: SearchSpace, folder: Path, *, labelled: bool = True) -> Cohort:
@@ -71,6 +71,25 @@ def load_files(files: Files, space: SearchSpace, folder: Path, *, labelled: bool
     if problems:
         raise DataError("the data files cannot be used", list(dict.fromkeys(problems)))
     return _cohort(files, parts)
+
+
+def array_records(arrays: Mapping[str, Any], space: SearchSpace) -> Records:
+    """Arrays in memory, by name as in an npz file, as unlabelled samples.
+
+    Raises:
+        DataError: with everything that is wrong with them.
+    """
+    from fusionnas.data.files.request import Request
+    from fusionnas.space.schema import Files
+
+    request = Request.of(space.file, Files(format="npz", train="arrays", target="label"), labelled=False)
+    problems: list[str] = []
+    part = read_arrays({name: array for name, array in arrays.items() if name != "label"}, request, problems)
+    if part is not None and not problems:
+        check(part, "label", problems)
+    if part is None or problems:
+        raise DataError("the arrays cannot be used", problems)
+    return to_records(part, ())
 
 
 def _cohort(files: Files, parts: dict[str, Loaded]) -> Cohort:

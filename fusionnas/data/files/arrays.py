@@ -42,6 +42,12 @@ def read_npy(path: Path, request: Request, problems: list[str]) -> Loaded | None
     return _assemble(path, {f.stem: partial(np.load, f, allow_pickle=False) for f in files}, request, problems)
 
 
+def read_arrays(arrays: Mapping[str, Any], request: Request, problems: list[str]) -> Loaded | None:
+    """Arrays in memory, named as in an npz file."""
+    loaders = {name: partial(np.asarray, array) for name, array in arrays.items()}
+    return _assemble(Path("arrays"), loaders, request, problems)
+
+
 def _assemble(path: Path, loaders: Loaders, request: Request, problems: list[str]) -> Loaded | None:
     """Load what the space asks for, and nothing else."""
     beside = {role: name for role, name, must in request.beside if name and (must or name in loaders)}
