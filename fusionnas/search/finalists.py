@@ -13,7 +13,7 @@ from fusionnas.errors import FusionNASError
 from fusionnas.operators import operators
 from fusionnas.search.choice import no_worse, one_standard_error
 from fusionnas.search.method import Found, Task
-from fusionnas.search.references import named, sources
+from fusionnas.search.references import competes, named, sources
 from fusionnas.search.retrain import Job, Retrained, attempt, held_out_losses, held_out_part
 from fusionnas.supernet.mixing import reachable
 from fusionnas.training.randomness import derive
@@ -48,15 +48,17 @@ class Winner:
 
 
 def choose(task: Task, found: Found) -> Winner:
-    """Choose among the method's finalists and, as their rivals, all references; drop inputs that the choice ignores.
+    """Choose among the method's finalists and, as rivals, the references that are in the space or one modality alone.
 
+    Inputs that the choice ignores are dropped.
     A candidate that cannot be trained is left out. The others train with select held out; the best of them, and the
     simplest that is no worse, on the other folds too.
 
     Raises:
         FusionNASError: no candidate can be trained.
     """
-    candidates = list(dict.fromkeys([*found.finalists, *named(task.space, found.layers).values()]))
+    rivals = [*found.finalists, *named(task.space, found.layers).values()]
+    candidates = [a for a in dict.fromkeys(rivals) if competes(task.space, a)]
     task.progress.stage("retrain finalists", len(candidates))
     done = attempt(task, [Job(architecture, 0) for architecture in candidates])
     candidates = [job.architecture for job in done]

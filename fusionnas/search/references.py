@@ -78,6 +78,15 @@ def sources(space: SearchSpace, architecture: Architecture) -> tuple[str, ...]:
     return tuple(source for source in space.groups() if source in read)
 
 
+def competes(space: SearchSpace, architecture: Architecture) -> bool:
+    """Whether a search may end with it: it is in the space, or it is one modality alone.
+
+    References that the space does not allow (more inputs than ``fusion.inputs``, an operator that is not listed) are
+    baselines of the result, not answers to the question.
+    """
+    return space.contains(architecture) or len(sources(space, architecture)) == 1
+
+
 def _chains(operator: str, points: int) -> bool:
     """Whether every node of ``_fuse``'s chain gets as many inputs as the operator needs."""
     fewest, limit = operators[operator].inputs_range

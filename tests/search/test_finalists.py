@@ -15,7 +15,7 @@ from fusionnas.search.compare import paired, summary, verdict
 from fusionnas.search.finalists import without
 from fusionnas.search.interaction import interactions
 from fusionnas.search.method import methods
-from fusionnas.search.references import early, fixed, late, named, sources
+from fusionnas.search.references import competes, early, fixed, late, named, sources
 from tests.spaces import random_inputs, tiny_signature, tiny_space
 
 A0, A1, B1, B2, C1 = Point("a", 0), Point("a", 1), Point("b", 1), Point("b", 2), Point("c", 1)
@@ -36,6 +36,13 @@ def test_references_name_every_simple_alternative_once_and_build() -> None:
     assert str(found["only b"]) == "additive(b.2, c.1)"  # two views of one modality
     assert early(space, layers_of(space)).nodes[0].inputs == (A0, Point("b", 0), Point("c", 0))
     assert late(space, layers_of(space)) == fixed(space, "additive", layers_of(space))
+
+
+def test_references_outside_the_space_are_no_answers() -> None:
+    space = tiny_space(nodes=1, inputs="2", operators=("additive", "gated"))
+    found = named(space, layers_of(space))
+    allowed = [name for name, architecture in found.items() if competes(space, architecture)]
+    assert {"early fusion", "late fusion", "fixed gated"} <= set(found) and allowed == ["only a", "only b"]
 
 
 def test_sources_count_views_once_in_declared_order() -> None:
