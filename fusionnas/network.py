@@ -38,14 +38,19 @@ class FusionHead(nn.Module):
         width: channels D of every feature.
         outputs: logits C.
         dropout: on every fusion point's values and on the fused vector.
+
+    Where the last node decides (late fusion), its output is the logits, and there is no readout after it.
     """
 
     def __init__(self, architecture: Architecture, width: int, outputs: int, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.plan = tuple(node.inputs for node in architecture.nodes)
         self.output = architecture.output
-        self.nodes = nn.ModuleList(operators[n.operator](len(n.inputs), width) for n in architecture.nodes)
-        self.readout = Linear(width, outputs)
+        self.nodes = nn.ModuleList(
+            operators[n.operator].build(len(n.inputs), width, outputs) for n in architecture.nodes
+        )
+        self.decides = decides(architecture)
+        self.readout = nn.Identity() if self.decides else Linear(width, outputs)
         self.dropout = Dropout(dropout)
 
     def forward(self, features: Mapping[Point, Feature]) -> Tensor:
@@ -57,8 +62,13 @@ class FusionHead(nn.Module):
             assert isinstance(operator, FusionOperator)
             known[NodeRef(index)] = run_operator(operator, [known[source] for source in inputs])
         fused = pool(known[self.output]).unsqueeze(-2)
-        logits: Tensor = self.readout(self.dropout(fused) if self.plan else fused)
+        logits: Tensor = self.readout(self.dropout(fused) if self.plan and not self.decides else fused)
         return logits.squeeze(-2)
+
+
+def decides(architecture: Architecture) -> bool:
+    """Whether the last node gives logits, not features."""
+    return bool(architecture.nodes) and operators[architecture.nodes[-1].operator].decides
 
 
 def run_operator(operator: FusionOperator, inputs: Sequence[Feature]) -> Feature:

@@ -22,6 +22,7 @@ training: {{epochs: 3, batch_size: 32, dropout: 0.1}}
 search: {{epochs: 2, seeds: 2, heads: 24, rungs: [1, 1], eta: 4, rescore: 4, finalists: 2, random: 1}}
 """
 OPERATORS = ("additive", "multiplicative", "gated", "low_rank_tensor", "cross_attention", "mlp")
+DECISIONS = ("late_logits", "late_probabilities", "late_product", "late_vote", "late_stacking")
 
 
 def tiny_space(*, nodes: int = 2, inputs: str = "[2, 3]", operators: tuple[str, ...] = OPERATORS) -> SearchSpace:

@@ -58,6 +58,7 @@ class FusionOperator(nn.Module, abc.ABC):
         stackable: True = built from :mod:`fusionnas.layers` and elementwise operations alone.
         straight_through: True = some values are hard choices whose gradient is that of a soft form.
         inputs_range: fewest and most inputs; most may be None.
+        decides: True = fuses predictions to logits (:mod:`fusionnas.operators.decision`): the last node alone.
     """
 
     facts: ClassVar[OperatorFacts]
@@ -66,6 +67,7 @@ class FusionOperator(nn.Module, abc.ABC):
     stackable: ClassVar[bool] = True
     straight_through: ClassVar[bool] = False
     inputs_range: ClassVar[tuple[int, int | None]] = (2, None)
+    decides: ClassVar[bool] = False
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -76,6 +78,15 @@ class FusionOperator(nn.Module, abc.ABC):
                 f"change fusion.inputs or leave the operator out of fusion.operators"
             )
         self.inputs, self.width = inputs, width
+
+    @classmethod
+    def build(cls, inputs: int, width: int, outputs: int) -> FusionOperator:
+        """The operator as it stands in a network of ``outputs`` logits."""
+        return cls(inputs, width)
+
+    def over(self, inputs: int) -> FusionOperator:
+        """A fresh operator of this form over another number of inputs."""
+        return type(self)(inputs, self.width)
 
     @abc.abstractmethod
     def forward(self, features: Sequence[Feature]) -> Feature:

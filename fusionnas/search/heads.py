@@ -73,10 +73,11 @@ class HeadStack(nn.Module):
         nodes = candidates[0].architecture.nodes
         self.arity = [max(len(c.architecture.nodes[i].inputs) for c in candidates) for i in range(len(nodes))]
         self.nodes = nn.ModuleList(
-            stack_modules([_widen(head.nodes[i], self.arity[i], settings.width) for head in heads])
+            stack_modules([_widen(head.nodes[i], self.arity[i]) for head in heads])
             for i in range(len(nodes))
         )
         self.readout = stack_modules([head.readout for head in heads])
+        self.decides = heads[0].decides
         self.dropout = Dropout(settings.dropout)
         self._route()
         self.optimizer = torch.optim.Adam(
@@ -112,7 +113,9 @@ class HeadStack(nn.Module):
             ]
             outputs.append(run_operator(operator, inputs))
         fused = pool(outputs[-1]) if outputs else cache.vectors[self.ends]
-        logits: Tensor = self.readout(self.dropout(fused.unsqueeze(-2)).squeeze(-2))
+        if not self.decides:
+            fused = self.dropout(fused.unsqueeze(-2)).squeeze(-2)
+        logits: Tensor = self.readout(fused)
         return logits
 
     def _input(self, cache: Cache, rows: Tensor, refs: Tensor, outputs: list[Feature], *, sequence: bool) -> Feature:
@@ -221,12 +224,12 @@ def _batches(cache: Cache, size: int, seed: int) -> Iterator[Cache]:
         yield cache.rows(index)
 
 
-def _widen(operator: nn.Module, arity: int, width: int) -> nn.Module:
+def _widen(operator: nn.Module, arity: int) -> nn.Module:
     """The operator with more inputs; its own parameters are the leading block, the rest zero."""
     assert isinstance(operator, FusionOperator)
     if operator.inputs == arity:
         return operator
-    wide = type(operator)(arity, width)
+    wide = operator.over(arity)
     own = dict(operator.named_parameters())
     with torch.no_grad():
         for name, parameter in wide.named_parameters():

@@ -46,15 +46,16 @@ def pool(space: SearchSpace, layers: Layers, *, heads: int, rng: random.Random) 
 def _sequences(space: SearchSpace, heads: int, rng: random.Random) -> list[tuple[str, ...]]:
     """Operator sequences of every node count, as many as the number of heads allows; shorter ones first."""
     fusion = space.file.fusion
+    inner = [name for name in fusion.operators if not operators[name].decides]
     room = max(len(fusion.operators), heads // HEADS_PER_SEQUENCE)
     chosen: list[tuple[str, ...]] = []
     for count in range(1, fusion.nodes + 1):
-        total = len(fusion.operators) ** count
+        total = len(inner) ** (count - 1) * len(fusion.operators)
         share = max(1, (room - len(chosen)) // (fusion.nodes - count + 1))
         if total <= share:
-            chosen += itertools.product(fusion.operators, repeat=count)
+            chosen += itertools.product(*[inner] * (count - 1), fusion.operators)
         else:
-            drawn = {tuple(rng.choices(fusion.operators, k=count)) for _ in range(share)}
+            drawn = {(*rng.choices(inner, k=count - 1), *rng.choices(fusion.operators)) for _ in range(share)}
             chosen += sorted(drawn)
     return chosen
 

@@ -54,6 +54,9 @@ def check_sizes(file: SpaceFile) -> Iterator[Problem]:
     elif high > most:
         sources = f"{points} fusion points and {file.fusion.nodes - 1} earlier nodes"
         yield Problem(path, f"a node can read at most {most} inputs ({sources}), given [{low}, {high}]")
+    if file.fusion.nodes > 1 and all(operators[name].decides for name in file.fusion.operators):
+        message = "all of them fuse predictions, which only the last node does; add others, or set fusion.nodes to 1"
+        yield Problem(("fusion", "operators"), message)
     for place, name in enumerate(file.fusion.operators):
         fewest, limit = operators[name].inputs_range
         if fewest > high or (limit is not None and limit < low):

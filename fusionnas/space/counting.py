@@ -10,7 +10,7 @@ u - r + 1 unread. After the last node u must be 1.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import comb, factorial
@@ -20,12 +20,21 @@ from fusionnas.architecture import Node, NodeRef, Point, Source
 
 @dataclass(frozen=True)
 class OperatorRule:
-    """What a space allows one operator: its name, whether input order counts, fewest and most inputs."""
+    """What a space allows one operator.
+
+    Attributes:
+        name: of the operator.
+        ordered: whether the order of inputs counts.
+        fewest: inputs at least.
+        most: inputs at most.
+        decides: whether only the last node may be it.
+    """
 
     name: str
     ordered: bool
     fewest: int
     most: int
+    decides: bool = False
 
     def inputs(self, available: int) -> range:
         """Numbers of inputs that the operator may take where so many sources are there."""
@@ -75,8 +84,10 @@ class Graphs:
             sources: list[Source] = [*points, *map(NodeRef, range(index))]
             left = len(unread) + 1
             # Dead ends are left out, not just given weight 0, which rounding might still choose.
-            steps = [s for s in self._steps(index, len(unread)) if self._weight(nodes, index + 1, left - s.unread)]
-            weights = [self._share(s, index) * self._weight(nodes, index + 1, left - s.unread) for s in steps]
+            last = index == nodes - 1
+            steps = self._steps(index, len(unread), last)
+            steps = [s for s in steps if self._weight(nodes, index + 1, left - s.unread)]
+            weights = [self._share(s, index, last) * self._weight(nodes, index + 1, left - s.unread) for s in steps]
             step = rng.choices(steps, weights)[0]
             read = rng.sample([s for s in sources if s not in unread], step.inputs - step.unread)
             inputs = read + rng.sample(unread, step.unread)
@@ -85,19 +96,23 @@ class Graphs:
             unread = [source for source in unread if source not in inputs] + [NodeRef(index)]
         return tuple(drawn)
 
-    def _steps(self, index: int, unread: int) -> Iterator[_Step]:
-        available = self.points + index
-        for rule in self.rules:
+    def _allowed(self, last: bool) -> list[OperatorRule]:
+        return [rule for rule in self.rules if last or not rule.decides]
+
+    def _steps(self, index: int, unread: int, last: bool) -> list[_Step]:
+        available, found = self.points + index, []
+        for rule in self._allowed(last):
             for inputs in rule.inputs(available):
                 for first in range(min(unread, inputs) + 1):
                     ways = comb(unread, first) * comb(available - unread, inputs - first)
                     if ways:
-                        yield _Step(rule, inputs, first, ways)
+                        found.append(_Step(rule, inputs, first, ways))
+        return found
 
-    def _share(self, step: _Step, index: int) -> float:
+    def _share(self, step: _Step, index: int, last: bool) -> float:
         """Probability of this kind of node where nothing is asked of the nodes after it."""
         available = self.points + index
-        rules = sum(1 for rule in self.rules if rule.inputs(available))
+        rules = sum(1 for rule in self._allowed(last) if rule.inputs(available))
         return step.ways / (rules * len(step.rule.inputs(available)) * comb(available, step.inputs))
 
     def _count_from(self, nodes: int, index: int, unread: int) -> int:
@@ -105,15 +120,15 @@ class Graphs:
             return int(unread == 1)
         return sum(
             s.ways * s.rule.orders(s.inputs) * self._count(nodes, index + 1, unread - s.unread + 1)
-            for s in self._steps(index, unread)
+            for s in self._steps(index, unread, index == nodes - 1)
         )
 
     def _weight_from(self, nodes: int, index: int, unread: int) -> float:
         if index == nodes:
             return float(unread == 1)
         return sum(
-            self._share(s, index) * self._weight(nodes, index + 1, unread - s.unread + 1)
-            for s in self._steps(index, unread)
+            self._share(s, index, index == nodes - 1) * self._weight(nodes, index + 1, unread - s.unread + 1)
+            for s in self._steps(index, unread, index == nodes - 1)
         )
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def graph_problems(space: SearchSpace, nodes: tuple[Node, ...], output: Source) -> Iterator[str]:
     """What makes nodes and output no fusion graph over the space's points, limits of the space aside."""
+    from fusionnas.operators.base import operators
+
     for index, node in enumerate(nodes):
         known = space.sources(index)
         for place, source in enumerate(node.inputs):
@@ -25,6 +27,9 @@ def graph_problems(space: SearchSpace, nodes: tuple[Node, ...], output: Source) 
                 yield f"{where}: {source} is read twice by this node"
         if len(node.inputs) < 2:
             yield f"nodes[{index}].inputs: a node reads at least 2, given {len(node.inputs)}"
+    for index, node in enumerate(nodes[:-1]):
+        if node.operator in operators and operators[node.operator].decides:
+            yield f"nodes[{index}].operator: '{node.operator}' fuses predictions, so only the last node may be it"
     for index in unread(nodes):
         yield f"nodes[{index}]: no later node reads it; leave it out, or read #{index}"
     if nodes and output != NodeRef(len(nodes) - 1):

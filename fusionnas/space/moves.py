@@ -51,7 +51,7 @@ def _layers(space: SearchSpace, layers: dict[str, tuple[str, ...]]) -> Iterator[
 
 def _graphs(space: SearchSpace, nodes: tuple[Node, ...], output: Source) -> Iterator[Graph]:
     for index in range(len(nodes)):
-        for node in _changed(space, nodes[index], space.sources(index)):
+        for node in _changed(space, nodes[index], space.sources(index), last=index == len(nodes) - 1):
             yield (*nodes[:index], node, *nodes[index + 1 :]), output
     if not nodes:
         yield from (((), point) for point in space.points())
@@ -61,7 +61,7 @@ def _graphs(space: SearchSpace, nodes: tuple[Node, ...], output: Source) -> Iter
         yield from _shorter(nodes)
 
 
-def _changed(space: SearchSpace, node: Node, sources: tuple[Source, ...]) -> Iterator[Node]:
+def _changed(space: SearchSpace, node: Node, sources: tuple[Source, ...], *, last: bool) -> Iterator[Node]:
     """One input replaced, dropped, added or, where order counts, exchanged; or another operator."""
     inputs, rule = node.inputs, space.rules[node.operator]
     new = [source for source in sources if source not in inputs]
@@ -79,12 +79,14 @@ def _changed(space: SearchSpace, node: Node, sources: tuple[Source, ...]) -> Ite
             order[a], order[b] = order[b], order[a]
             yield Node(tuple(order), node.operator)
     for other in space.rules.values():
-        if other.fewest <= len(inputs) <= other.most:
+        if other.fewest <= len(inputs) <= other.most and (last or not other.decides):
             yield Node(inputs, other.name)
 
 
 def _longer(space: SearchSpace, nodes: tuple[Node, ...], output: Source) -> Iterator[Graph]:
     """One more node at the end, which joins the output with as few other sources as its operator takes."""
+    if nodes and space.rules[nodes[-1].operator].decides:
+        return
     others = [source for source in space.sources(len(nodes)) if source != output]
     for rule in space.rules.values():
         for chosen in itertools.combinations(others, rule.fewest - 1):

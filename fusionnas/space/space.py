@@ -29,8 +29,9 @@ class SearchSpace:
 
     An architecture has 0 to ``fusion.nodes`` nodes. Without nodes its output is one fusion point; else the last node.
     A node reads distinct fusion points and earlier nodes, as many as ``fusion.inputs`` and its operator allow, and
-    every node but the last is read by a later one. Inputs of an operator for which order does not matter are
-    written in declared order. Each modality in use has one encoder per layer, up to its deepest level in use.
+    every node but the last is read by a later one; an operator that decides stands last.
+    Inputs of an operator for which order does not matter are written in declared order. Each modality in use has one
+    encoder per layer, up to its deepest level in use.
 
     Attributes:
         file: the validated sections; paths in it are absolute.
@@ -51,7 +52,9 @@ class SearchSpace:
         for name in file.fusion.operators:
             fewest, most = operators[name].inputs_range
             limit = high if most is None else min(high, most)
-            self.rules[name] = OperatorRule(name, operators[name].ordered, max(low, fewest), limit)
+            self.rules[name] = OperatorRule(
+                name, operators[name].ordered, max(low, fewest), limit, operators[name].decides
+            )
 
     @classmethod
     def load(
@@ -312,13 +315,15 @@ class SearchSpace:
                     yield Architecture(tuple(zip(depths, chosen, strict=True)), nodes, output)
 
     def _all_nodes(self, count: int) -> Iterator[tuple[Node, ...]]:
-        for nodes in itertools.product(*(tuple(self._single_nodes(index)) for index in range(count))):
+        for nodes in itertools.product(*(tuple(self._single_nodes(i, last=i == count - 1)) for i in range(count))):
             if not unread(nodes):
                 yield nodes
 
-    def _single_nodes(self, index: int) -> Iterator[Node]:
+    def _single_nodes(self, index: int, *, last: bool) -> Iterator[Node]:
         sources = self.sources(index)
         for rule in self.rules.values():
+            if rule.decides and not last:
+                continue
             for inputs in rule.inputs(len(sources)):
                 choose = itertools.permutations if rule.ordered else itertools.combinations
                 yield from (Node(chosen, rule.name) for chosen in choose(sources, inputs))

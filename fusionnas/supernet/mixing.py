@@ -138,20 +138,26 @@ def discretize(space: SearchSpace, mixing: Mixing) -> Architecture:
     every slot that allows it. Nodes that the output does not reach are dropped.
     """
     fusion, points = space.file.fusion, space.points()
+    ends: list[Source] = [*points, *(NodeRef(i) for i in range(fusion.nodes))]
+    output = ends[int(mixing.output.argmax())]
     nodes = []
     for index in range(fusion.nodes):
         sources: list[Source] = [*points, *(NodeRef(i) for i in range(index))]
-        operator = fusion.operators[int(mixing.operators[index].argmax())]
+        operator = _operator(space, mixing.operators[index], last=output == NodeRef(index))
         slots, rule = mixing.slots[index][: space.rules[operator].most].clone(), space.rules[operator]
         slots[: rule.fewest, -1] = 0.0  # an operator's first slots may not stay empty
         nodes.append(Node(_distinct(slots, sources), operator))
-    ends: list[Source] = [*points, *(NodeRef(i) for i in range(fusion.nodes))]
-    output = ends[int(mixing.output.argmax())]
     layers = {
         name: tuple(modality.encoder[int(row.argmax())] for row in mixing.layers[name])
         for name, modality in space.file.modalities.items()
     }
     return space.architecture(*reachable(nodes, output), layers=layers)
+
+
+def _operator(space: SearchSpace, weights: Tensor, *, last: bool) -> str:
+    """The operator of the largest weight; one that decides only for the node that the output reads."""
+    allowed = torch.tensor([last or not rule.decides for rule in space.rules.values()])
+    return space.file.fusion.operators[int(weights.masked_fill(~allowed, -torch.inf).argmax())]
 
 
 def reachable(nodes: list[Node], output: Source) -> tuple[list[Node], Source]:

@@ -56,7 +56,9 @@ class Supernet(nn.Module):
             }
         )
         self.nodes = nn.ModuleList(
-            nn.ModuleDict({name: operators[name](rule.most, fusion.width) for name, rule in space.rules.items()})
+            nn.ModuleDict(
+                {n: operators[n].build(r.most, fusion.width, signature.outputs) for n, r in space.rules.items()}
+            )
             for _ in range(fusion.nodes)
         )
         self.readout = Linear(fusion.width, signature.outputs)
@@ -82,11 +84,17 @@ class Supernet(nn.Module):
         """What ``encode`` gave, and the inputs for wide paths -> logits (B, C)."""
         features = [by_point[point] for point in self.space.points()]
         candidates = Candidates([f._replace(values=self.dropout(f.values)) for f in features], tokens=self._tokens)
-        for node, slots, gamma in zip(self.nodes, mixing.slots, mixing.operators, strict=True):
-            assert isinstance(node, nn.ModuleDict)
+        ends = mixing.output[len(features) :]
+        decided = torch.zeros(())
+        for node, slots, gamma, end in zip(self.nodes, mixing.slots, mixing.operators, ends, strict=True):
+            assert isinstance(node, nn.ModuleDict) and self.readout.bias is not None
+            for operator, weight in _decisions(node, gamma * end):
+                # What a decision decides has no readout after it, so as much of the readout's bias is taken back.
+                inputs_of = candidates.vectors(slots[:, :-1])[: operator.inputs]
+                decided = decided + weight * (operator(inputs_of).values.squeeze(-2) - self.readout.bias)
             candidates.append(*_mixed_node(node, candidates, slots, gamma))
         fused = torch.einsum("p,pbd->bd", mixing.output, torch.stack(candidates.pooled))
-        logits: Tensor = self.readout(self.dropout(fused.unsqueeze(-2)).squeeze(-2))
+        logits: Tensor = decided + self.readout(self.dropout(fused.unsqueeze(-2)).squeeze(-2))
         for name, path in self.wide.items():
             if self._reads(name, mixing):
                 logits = logits + path(inputs[name])
@@ -142,6 +150,16 @@ class Candidates:
         return [Feature(v, m, p) for v, m, p in zip(values, masks, present, strict=True)]
 
 
+def _decisions(node: nn.ModuleDict, weights: Tensor) -> list[tuple[FusionOperator, Tensor]]:
+    """The node's operators that give logits and have any weight, with their weights."""
+    found = []
+    for operator, weight in zip(node.values(), weights, strict=True):
+        assert isinstance(operator, FusionOperator)
+        if operator.decides and float(weight.detach()) > 0:
+            found.append((operator, weight))
+    return found
+
+
 def _mixed_node(
     node: nn.ModuleDict, candidates: Candidates, slots: Tensor, gamma: Tensor
 ) -> tuple[Tensor, Feature]:
@@ -152,7 +170,7 @@ def _mixed_node(
     inputs: dict[bool, list[Feature]] = {}
     for index, operator in enumerate(node.values()):
         assert isinstance(operator, FusionOperator)
-        if not chosen[index]:
+        if not chosen[index] or operator.decides:
             continue
         if operator.sequence not in inputs:
             inputs[operator.sequence] = candidates.tokens(slots) if operator.sequence else candidates.vectors(slots)

@@ -15,7 +15,7 @@ from fusionnas.search.pool import pool
 from fusionnas.space import SearchSpace
 from fusionnas.supernet import Alphas, Supernet
 from fusionnas.supernet.mixing import even
-from tests.spaces import tiny_data, tiny_signature, tiny_space
+from tests.spaces import DECISIONS, OPERATORS, tiny_data, tiny_signature, tiny_space
 
 SETTINGS = HeadSettings(width=8, outputs=1, batch_size=32)
 
@@ -52,10 +52,11 @@ def test_cache_is_standardised_on_real_tokens_and_ends_with_nothing(caches: dict
 @pytest.mark.parametrize(
     "operators",
     [("additive",), ("low_rank_tensor",), ("cross_attention",), ("gated", "mlp"), ("multiplicative", "cross_attention"),
-     ("cross_attention", "cross_attention"), ("cross_attention", "gated")],
+     ("cross_attention", "cross_attention"), ("cross_attention", "gated"), ("late_stacking",),
+     ("gated", "late_probabilities")],
 )  # fmt: skip
 def test_stacked_heads_equal_single_heads(caches: dict[str, Cache], operators: tuple[str, ...]) -> None:
-    space = tiny_space()
+    space = tiny_space(operators=(*OPERATORS, *DECISIONS))
     members = candidates_of(space, operators, 6)
     stack = HeadStack(members, SETTINGS, space.points())
     alone = SequentialHeads(members, SETTINGS, space.points())
@@ -63,6 +64,15 @@ def test_stacked_heads_equal_single_heads(caches: dict[str, Cache], operators: t
     for heads in (stack, alone):
         heads.fit(caches["train"], [1.0], seed=3)
     torch.testing.assert_close(stack.losses(caches["select"]), alone.losses(caches["select"]), rtol=1e-3, atol=1e-3)
+
+
+def test_sequences_of_the_pool_decide_last_or_not_at_all() -> None:
+    space = tiny_space(nodes=3, operators=("additive", "mlp", *DECISIONS))
+    layers = {name: m.encoder[:1] * m.levels for name, m in space.file.modalities.items()}
+    found, references = pool(space, layers, heads=60, rng=random.Random(0))
+    assert len(found) == 60 + references
+    assert all(space.problems(architecture) == [] for architecture in found[references:])
+    assert {a.nodes[-1].operator for a in found if a.nodes} >= set(DECISIONS)
 
 
 def test_kept_members_go_on_as_if_the_others_had_never_been(caches: dict[str, Cache]) -> None:

@@ -317,6 +317,12 @@ def test_sizes_are_judged_only_where_everything_else_is_right(base):
     assert "levels: given -1, expected at least 0" in found
 
 
+def test_decisions_alone_cannot_fill_two_nodes(base):
+    text = base.replace("operators: [additive, gated, cross_attention]", "operators: [late_vote, late_product]")
+    (found,) = problems(text)
+    assert "fusion.operators: all of them fuse predictions, which only the last node does; add others" in found
+
+
 def test_an_operator_that_cannot_take_so_many_inputs(base, monkeypatch):
     from fusionnas.operators.base import operators
 

@@ -18,6 +18,7 @@ SMALL = [
     {"levels": [0, 0, 0], "encoders": [1, 1, 1], "nodes": 2, "inputs": (2, 2), "operators": "additive mlp"},
     {"levels": [0, 0], "encoders": [1, 1], "nodes": 3, "inputs": (2, 3), "operators": "additive"},
     {"levels": [1, 0], "encoders": [2, 1], "nodes": 2, "inputs": (2, 3), "operators": "cross_attention"},
+    {"levels": [1, 0], "encoders": [1, 1], "nodes": 3, "inputs": (2, 2), "operators": "additive late_vote"},
 ]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fusionnas.network import build
 from fusionnas.supernet import Alphas, Supernet, discretize, one_hot
 from fusionnas.supernet.mixing import even, level, softmax
-from tests.spaces import OPERATORS, random_inputs, tiny_signature, tiny_space
+from tests.spaces import DECISIONS, OPERATORS, random_inputs, tiny_signature, tiny_space
 
 
 @settings(max_examples=40, deadline=None)
@@ -21,13 +21,18 @@ from tests.spaces import OPERATORS, random_inputs, tiny_signature, tiny_space
     nodes=st.integers(1, 3),
     most=st.integers(2, 4),
     chosen=st.sets(st.sampled_from(OPERATORS), min_size=1),
+    decision=st.sampled_from((*DECISIONS, None)),
 )
-def test_supernet_at_one_hot_equals_the_built_network(seed: int, nodes: int, most: int, chosen: set[str]) -> None:
-    space = tiny_space(nodes=nodes, inputs=f"[2, {most}]", operators=tuple(sorted(chosen)))
+def test_supernet_at_one_hot_equals_the_built_network(
+    seed: int, nodes: int, most: int, chosen: set[str], decision: str | None
+) -> None:
+    names = sorted(chosen | ({decision} if decision else set()))
+    space = tiny_space(nodes=nodes, inputs=f"[2, {most}]", operators=tuple(names))
     torch.manual_seed(seed)
     supernet = Supernet(space, tiny_signature()).double().eval()
     for path in supernet.wide.values():
         torch.nn.init.normal_(path.linear.weight)
+    torch.nn.init.normal_(supernet.readout.bias)
     architecture = space.sample(random.Random(seed))
     network = build(space, architecture, tiny_signature()).double().eval()
     network.load_state_dict(supernet.extract(architecture))
@@ -41,7 +46,7 @@ def test_supernet_at_one_hot_equals_the_built_network(seed: int, nodes: int, mos
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_one_hot_weights_decode_to_their_architecture(seed: int) -> None:
-    space = tiny_space(nodes=3, inputs="[2, 4]")
+    space = tiny_space(nodes=3, inputs="[2, 4]", operators=(*OPERATORS, "late_vote"))
     architecture = space.sample(random.Random(seed))
     decoded = discretize(space, one_hot(space, architecture))
     assert decoded == architecture
@@ -50,7 +55,7 @@ def test_one_hot_weights_decode_to_their_architecture(seed: int) -> None:
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_any_alphas_decode_to_an_architecture_of_the_space(seed: int) -> None:
-    space = tiny_space(nodes=3, inputs="[2, 4]")
+    space = tiny_space(nodes=3, inputs="[2, 4]", operators=(*OPERATORS, "late_vote"))
     alphas = Alphas(space)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -1,0 +1,102 @@
+"""Decisions: operators that fuse predictions instead of features (late fusion)."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fusionnas.feature import Feature
+from fusionnas.layers import SlotLinear, per_member
+from fusionnas.operators.base import FusionOperator, vector_result, vector_slots
+from fusionnas.operators.gated_softmax import masked_softmax
+
+
+class Decision(FusionOperator):
+    """Every input has an expert, a linear readout of its own; their predictions are fused to the network's logits.
+
+    Only a network's last node may decide: what it gives are C logits, not D channels. An absent input's expert has
+    no say. C = 1 is the logit of two classes.
+
+    Args:
+        inputs: number of inputs k.
+        width: channels D of every input.
+        outputs: logits C; default D.
+    """
+
+    decides: ClassVar[bool] = True
+
+    def __init__(self, inputs: int, width: int, outputs: int | None = None) -> None:
+        super().__init__(inputs, width)
+        self.outputs = width if outputs is None else outputs
+        self.experts = SlotLinear(inputs, width, fan_out=self.outputs)
+
+    @classmethod
+    def build(cls, inputs: int, width: int, outputs: int) -> FusionOperator:
+        """The decision of a network with so many logits."""
+        return cls(inputs, width, outputs)
+
+    def over(self, inputs: int) -> FusionOperator:
+        """A fresh decision over another number of inputs."""
+        return type(self)(inputs, self.width, self.outputs)
+
+    def forward(self, features: Sequence[Feature]) -> Feature:
+        """k vectors (..., B, 1, D) -> logits (..., B, 1, C)."""
+        values, present = vector_slots(features)
+        return vector_result(self.decide(self.experts(values), present), present.any(-1))
+
+    @abc.abstractmethod
+    def decide(self, logits: Tensor, present: Tensor) -> Tensor:
+        """Experts' logits (..., k, C) and who is there (..., k) -> fused logits (..., C)."""
+
+    @classmethod
+    def count_parameters(cls, inputs: int, width: int, outputs: int | None = None) -> int:
+        """``k C (D + 1)`` for the experts, and what :meth:`count_rule` says."""
+        classes = width if outputs is None else outputs
+        return inputs * classes * (width + 1) + cls.count_rule(inputs, classes)
+
+    @classmethod
+    def count_rule(cls, inputs: int, outputs: int) -> int:
+        """Parameters of the rule itself."""
+        return 0
+
+    @classmethod
+    def count_macs(cls, inputs: int, width: int, tokens: Sequence[int], outputs: int | None = None) -> int:
+        """``k C D``; vectors, so ``tokens`` do not count."""
+        return inputs * width * (width if outputs is None else outputs)
+
+
+class WeightedDecision(Decision):
+    """A decision with one weight per expert, ``softmax`` of a parameter, over the experts that are there."""
+
+    def __init__(self, inputs: int, width: int, outputs: int | None = None) -> None:
+        super().__init__(inputs, width, outputs)
+        self.weights = nn.Parameter(torch.zeros(inputs))
+
+    def shares(self, present: Tensor) -> Tensor:
+        """Weights (..., k) that sum to one, 0 for the absent; at first all alike."""
+        alike = torch.zeros(present.shape, dtype=self.weights.dtype, device=present.device)
+        return masked_softmax(alike + per_member(self.weights, alike), present, dim=-1)
+
+    @classmethod
+    def count_rule(cls, inputs: int, outputs: int) -> int:
+        """One weight per expert."""
+        return inputs
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Logits (..., C) -> log-probabilities (..., C), or (..., 2) of both classes for a single logit."""
+    if logits.shape[-1] > 1:
+        return logits.log_softmax(-1)
+    return torch.cat((functional.logsigmoid(logits), functional.logsigmoid(-logits)), -1)
+
+
+def as_logits(log_probabilities: Tensor, outputs: int) -> Tensor:
+    """The way back: log-odds where there is a single logit."""
+    if outputs > 1:
+        return log_probabilities
+    return log_probabilities[..., :1] - log_probabilities[..., 1:]
