@@ -228,7 +228,7 @@ def test_plug_ins_are_loaded_before_names_are_looked_up(tmp_path, base):
     assert done.returncode == 0, done.stderr
     searched, first, equal, most, missing, broken, twice = done.stdout.splitlines()
     assert searched == "[]"
-    assert first == "OperatorRule(name='own_sum', ordered=False, fewest=2, most=2)"
+    assert first == "OperatorRule(name='own_sum', ordered=False, fewest=2, most=2, decides=False)"
     assert (equal, most) == ("True", "2")
     assert f"plugins[0]: plug-in {tmp_path}/missing.py is not a Python file" in missing
     assert f"plugins[0]: plug-in {tmp_path}/broken.py fails on import: ZeroDivisionError" in broken
