@@ -47,7 +47,7 @@ class Files(Section):
     Paths are relative to the space file. Parts that are not given are split off from ``train``.
     """
 
-    format: Literal["npz", "npy", "csv", "parquet", "events"] = Field(description="How the files are laid out.")
+    format: Literal["npz", "npy", "csv", "parquet", "events", "meds"] = Field(description="How the files are laid out.")
     train: str = Field(min_length=1, description="File or folder with the training samples.")
     alpha: str | None = Field(None, description="Part for architecture parameters; else split off from train.")
     select: str | None = Field(None, description="Part for choosing among candidates; else split off from train.")
@@ -63,6 +63,7 @@ class Files(Section):
     exclude: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="Rows to leave out (csv, parquet): per column, the values that exclude a row."
     )
+    window: float = Field(48.0, gt=0, description="Hours before the prediction time of which series are read (meds).")
 
 
 class Task(Section):
