@@ -15,7 +15,9 @@ from typing import Any
 from fusionnas.errors import SpaceError
 from fusionnas.feature import InputSpec, Signature
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
+"""Schemas of ``architecture.json`` that can be read: 1 knows no gates."""
 
 
 @dataclass(frozen=True, order=True)
@@ -54,6 +56,29 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Gates:
+    """What is decided sample by sample (:mod:`fusionnas.gates`).
+
+    Attributes:
+        stages: all modalities, in groups that are run in turn: the first always, each further one if its gate asks for
+            it, and none after one that was not asked for; empty: all are run.
+        nodes: (node, input): the node's gate sees that input alone and passes it on, or asks for the node.
+    """
+
+    stages: tuple[tuple[str, ...], ...] = ()
+    nodes: tuple[tuple[int, Source], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        nodes = [{"node": node, "otherwise": _to_json(source)} for node, source in self.nodes]
+        return {"stages": [list(stage) for stage in self.stages], "nodes": nodes}
+
+    def __str__(self) -> str:
+        text = [" > ".join(" + ".join(stage) for stage in self.stages)] if self.stages else []
+        return "; ".join([*text, *(f"#{node} or {source}" for node, source in self.nodes)])
+
+
+@dataclass(frozen=True)
 class Architecture:
     """Layers per modality, fusion nodes, and the point that the readout reads.
 
@@ -62,12 +87,14 @@ class Architecture:
         nodes: fusion nodes, each reading fusion points and earlier nodes; empty for one modality alone.
         output: what the readout reads: the last node, or one fusion point.
         signature: input and output sizes of a trained network; no part of equality, hash or id.
+        gates: what is decided sample by sample; None: every sample runs everything.
     """
 
     layers: tuple[tuple[str, tuple[str, ...]], ...]
     nodes: tuple[Node, ...]
     output: Source
     signature: Signature | None = field(default=None, compare=False, repr=False)
+    gates: Gates | None = field(default=None, kw_only=True)
 
     @property
     def id(self) -> str:
@@ -85,23 +112,25 @@ class Architecture:
         yield from dict.fromkeys(source for source in sources if isinstance(source, Point))
 
     def __str__(self) -> str:
+        gates = "" if self.gates is None else f"; gates: {self.gates}"
         if not self.nodes:
-            return f"only {self.output}"
+            return f"only {self.output}{gates}"
         text = [str(self.nodes[0])]
         for index, node in enumerate(self.nodes[1:], start=1):
             text.append(f"#{index} = {node}")
-        return (f"#0 = {text[0]}" if len(text) > 1 else text[0]) + "".join(f"; {t}" for t in text[1:])
+        return (f"#0 = {text[0]}" if len(text) > 1 else text[0]) + "".join(f"; {t}" for t in text[1:]) + gates
 
     def _choices(self) -> dict[str, Any]:
         return {
             "modalities": {name: {"layers": list(layers)} for name, layers in self.layers},
             "nodes": [{"inputs": [_to_json(s) for s in n.inputs], "operator": n.operator} for n in self.nodes],
             "output": _to_json(self.output),
+            **({} if self.gates is None else {"gates": self.gates.to_json()}),
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data with schema version and id; the signature too where there is one."""
-        data = {"schema": SCHEMA, "id": self.id, **self._choices()}
+        """Plain data with id and the lowest schema version that can say it; the signature too where there is one."""
+        data = {"schema": 1 if self.gates is None else SCHEMA, "id": self.id, **self._choices()}
         return data if self.signature is None else {**data, "signature": self.signature.to_json()}
 
     @classmethod
@@ -119,6 +148,7 @@ class Architecture:
             layers=tuple((name, tuple(m["layers"])) for name, m in data["modalities"].items()),
             nodes=tuple(Node(tuple(map(_source, n["inputs"])), n["operator"]) for n in data["nodes"]),
             output=_source(data["output"]) if "output" in data else NodeRef(len(data["nodes"]) - 1),
+            gates=_gates(data["gates"]) if data.get("gates") is not None else None,
             signature=None if signature is None else Signature.from_json(signature),
         )
 
@@ -133,12 +163,18 @@ def _source(data: Mapping[str, Any]) -> Source:
     return NodeRef(data["node"]) if "node" in data else Point(data["modality"], data["level"])
 
 
+def _gates(data: Mapping[str, Any]) -> Gates:
+    nodes = tuple((entry["node"], _source(entry["otherwise"])) for entry in data.get("nodes", ()))
+    return Gates(tuple(tuple(stage) for stage in data.get("stages", ())), nodes)
+
+
 def _problems(data: object) -> list[str]:
     if not isinstance(data, Mapping):
         return [f"given {type(data).__name__}, expected a mapping with schema, modalities, nodes and output"]
-    if data.get("schema") != SCHEMA:
-        return [f"schema: given {data.get('schema')!r}, this version of fusionnas reads {SCHEMA}"]
-    known = {"schema", "id", "modalities", "nodes", "output", "signature"}
+    if data.get("schema") not in READABLE:
+        known_schemas = " and ".join(map(str, READABLE))
+        return [f"schema: given {data.get('schema')!r}, this version of fusionnas reads {known_schemas}"]
+    known = {"schema", "id", "modalities", "nodes", "output", "signature", "gates"}
     problems = [f"{key}: unknown key; known: {', '.join(sorted(known))}" for key in data if key not in known]
     modalities, nodes = data.get("modalities"), data.get("nodes")
     if not isinstance(modalities, Mapping) or not isinstance(nodes, list):
@@ -161,8 +197,34 @@ def _problems(data: object) -> list[str]:
         problems.append(f"output: {text}")
     elif "output" not in data and not nodes:
         problems.append("output: needed where there is no node")
+    if data.get("gates") is not None and not problems:
+        problems += _gate_problems(data["gates"], modalities, nodes)
     if data.get("signature") is not None and not _is_signature(data["signature"]):
         problems.append("signature: expected inputs (per modality width, tokens, vocabulary, grid) and outputs")
+    return problems
+
+
+def _gate_problems(data: object, modalities: Mapping[str, Any], nodes: list[Any]) -> list[str]:
+    if not isinstance(data, Mapping) or set(data) - {"stages", "nodes"}:
+        return ["gates: expected a mapping with stages and nodes"]
+    stages, entries = data.get("stages", []), data.get("nodes", [])
+    problems = []
+    lists = isinstance(stages, list) and all(isinstance(stage, list) and stage for stage in stages)
+    if not lists or (stages and sorted(str(name) for stage in stages for name in stage) != sorted(modalities)):
+        known = ", ".join(modalities)
+        problems.append(f"gates.stages: given {stages!r}, expected lists that hold each of {known} once, or nothing")
+    if not isinstance(entries, list):
+        return [*problems, "gates.nodes: expected a list"]
+    for place, entry in enumerate(entries):
+        where = f"gates.nodes[{place}]"
+        if not isinstance(entry, Mapping) or set(entry) != {"node", "otherwise"}:
+            problems.append(f"{where}: given {entry!r}, expected {{node: i, otherwise: one of its inputs}}")
+        elif type(entry["node"]) is not int or not 0 <= entry["node"] < len(nodes):
+            problems.append(f"{where}.node: {entry['node']!r} is not a node (0..{len(nodes) - 1})")
+        elif entry["otherwise"] not in nodes[entry["node"]]["inputs"]:
+            problems.append(f"{where}.otherwise: {entry['otherwise']!r} is not an input of node {entry['node']}")
+    if not problems and len({entry["node"] for entry in entries}) < len(entries):
+        problems.append("gates.nodes: a node is listed twice")
     return problems
 
 

@@ -55,13 +55,24 @@ class FusionHead(nn.Module):
 
     def forward(self, features: Mapping[Point, Feature]) -> Tensor:
         """Features (..., B, T, D) by fusion point -> logits (..., B, C)."""
-        known: dict[Source, Feature] = {
-            point: feature._replace(values=self.dropout(feature.values)) for point, feature in features.items()
-        }
-        for index, (operator, inputs) in enumerate(zip(self.nodes, self.plan, strict=True)):
-            assert isinstance(operator, FusionOperator)
-            known[NodeRef(index)] = run_operator(operator, [known[source] for source in inputs])
-        fused = pool(known[self.output]).unsqueeze(-2)
+        known: dict[Source, Feature] = {point: self.dropped(feature) for point, feature in features.items()}
+        for index in range(len(self.plan)):
+            known[NodeRef(index)] = self.node(index, known)
+        return self.read(known[self.output])
+
+    def dropped(self, feature: Feature) -> Feature:
+        """A fusion point as nodes see it: with dropout."""
+        return feature._replace(values=self.dropout(feature.values))
+
+    def node(self, index: int, known: Mapping[Source, Feature]) -> Feature:
+        """One node, from what is known."""
+        operator = self.nodes[index]
+        assert isinstance(operator, FusionOperator)
+        return run_operator(operator, [known[source] for source in self.plan[index]])
+
+    def read(self, feature: Feature) -> Tensor:
+        """The output's feature (..., B, T, D) -> logits (..., B, C)."""
+        fused = pool(feature).unsqueeze(-2)
         logits: Tensor = self.readout(self.dropout(fused) if self.plan and not self.decides else fused)
         return logits.squeeze(-2)
 
@@ -130,6 +141,10 @@ class FusionNetwork(nn.Module):
         """Inputs by modality, (B, T, R) or (B, T) ids -> logits (B, C); ``encoded`` as for ``encode``."""
         return self.decode(self.encode(inputs, encoded), inputs)
 
+    def dense(self, inputs: Mapping[str, Feature]) -> Tensor:
+        """As ``forward``, without branches on data: what exported programs compute."""
+        return self.decode(self.encode(inputs), inputs)
+
     def decode(self, features: Mapping[Point, Feature], inputs: Mapping[str, Feature]) -> Tensor:
         """What ``encode`` gave, and the inputs for wide paths -> logits (B, C)."""
         logits: Tensor = self.head(features)
@@ -174,7 +189,12 @@ def build(space: SearchSpace, architecture: Architecture, signature: Signature |
     if unknown:
         raise SpaceError(f"architecture {architecture.id} reads modalities that the space does not have", unknown)
     modalities = space.file.modalities
-    return FusionNetwork(
+    kind = FusionNetwork
+    if architecture.gates is not None:
+        from fusionnas.gates.network import GatedNetwork
+
+        kind = GatedNetwork
+    return kind(
         architecture,
         signature,
         width=space.file.fusion.width,

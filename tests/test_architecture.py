@@ -6,10 +6,12 @@ import copy
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from fusionnas.architecture import Architecture, Node, NodeRef, Point
+from fusionnas.architecture import READABLE, Architecture, Gates, Node, NodeRef, Point
 from fusionnas.errors import SpaceError
 from fusionnas.feature import InputSpec, Signature
 
@@ -24,6 +26,11 @@ def test_text():
     assert str(TWO) == "#0 = gated(a.1, b.0); #1 = mlp(a.0, #0)"
     assert str(ALONE) == "only a.1"
     assert str(Architecture(LAYERS, TWO.nodes[:1], NodeRef(0))) == "gated(a.1, b.0)"
+
+
+def test_gates_are_said():
+    gates = Gates((("a",), ("b",)), ((1, NodeRef(0)),))
+    assert str(replace(TWO, gates=gates)) == f"{TWO}; gates: a > b; #1 or #0"
 
 
 def test_points_once_in_order_of_first_use():
@@ -58,6 +65,21 @@ def test_a_person_may_leave_out_id_and_output():
     assert Architecture.from_json(data) == TWO
 
 
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("architecture*.json"))
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_every_released_schema_loads(path: Path):
+    stored = json.loads(path.read_text())
+    architecture = Architecture.from_json(stored)
+    assert architecture.id == stored["id"]
+    assert {**architecture.to_json(), "schema": stored["schema"]} == stored
+
+
+def test_golden_files_of_every_schema_are_there():
+    assert {json.loads(path.read_text())["schema"] for path in GOLDEN} == set(READABLE)
+
+
 def edited(path: str, value: object) -> dict[str, object]:
     data = copy.deepcopy(Architecture(LAYERS, TWO.nodes, TWO.output, SIGNATURE).to_json())
     *steps, last = path.split(".")
@@ -72,8 +94,22 @@ def edited(path: str, value: object) -> dict[str, object]:
     ("data", "message"),
     [
         ([], "given list, expected a mapping with schema, modalities, nodes and output"),
-        (edited("schema", 2), "schema: given 2, this version of fusionnas reads 1"),
-        (edited("colour", 2), "colour: unknown key; known: id, modalities, nodes, output, schema, signature"),
+        (edited("schema", 3), "schema: given 3, this version of fusionnas reads 1 and 2"),
+        (edited("colour", 2), "colour: unknown key; known: gates, id, modalities, nodes, output, schema, signature"),
+        (edited("gates", []), "gates: expected a mapping with stages and nodes"),
+        (edited("gates", {"stages": [["a"]]}), r"gates.stages: given \[\['a'\]\], expected lists that hold each of a"),
+        (
+            edited("gates", {"nodes": [{"node": 2, "otherwise": {"node": 0}}]}),
+            r"gates.nodes\[0\].node: 2 is not a node \(0..1\)",
+        ),
+        (
+            edited("gates", {"nodes": [{"node": 0, "otherwise": {"node": 0}}]}),
+            r"gates.nodes\[0\].otherwise: {'node': 0} is not an input of node 0",
+        ),
+        (
+            edited("gates", {"nodes": [{"node": 1, "otherwise": {"node": 0}}] * 2}),
+            "gates.nodes: a node is listed twice",
+        ),
         (edited("nodes", {}), "modalities and nodes: needed, a mapping and a list"),
         (edited("modalities.a", ["gru"]), "modalities.a.layers: needed, a list of encoder names"),
         (edited("modalities.a.layers", [1]), "modalities.a.layers: needed, a list of encoder names"),

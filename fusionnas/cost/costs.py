@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fusionnas.architecture import Architecture
-from fusionnas.cost.parts import modality_of, parts_of
+from fusionnas.architecture import Architecture, Point, Source
+from fusionnas.cost.parts import parts_by_source
 from fusionnas.errors import SpaceError
 from fusionnas.feature import Signature
 
@@ -60,7 +60,7 @@ class Costs:
         Raises:
             SpaceError: it has a part that was not measured, such as an operator from outside the space.
         """
-        return sum(times * float(getattr(self.parts[part], measure)) for part, times in self._parts(architecture))
+        return sum(times * float(getattr(self.parts[part], measure)) for part, times in self._all(architecture))
 
     def latency_ms(self, architecture: Architecture) -> float:
         """Predicted milliseconds of one forward pass of a batch."""
@@ -74,17 +74,27 @@ class Costs:
         """Weights of the built network."""
         return round(self.of(architecture, "parameters"))
 
+    def sources_ms(self, architecture: Architecture) -> dict[Source | None, float]:
+        """Milliseconds per batch to get each fusion point from the level below and each node from its inputs.
+
+        None: what runs in any case.
+        """
+        return {
+            source: sum(times * self.parts[part].latency_ms for part, times in parts.items())
+            for source, parts in self._parts(architecture).items()
+        }
+
     def encoders_ms(self, architecture: Architecture) -> dict[str, float]:
         """Milliseconds per batch of each modality's encoder and wide path."""
         found = dict.fromkeys(architecture.modalities, 0.0)
-        for part, times in self._parts(architecture):
-            if (name := modality_of(part)) is not None:
-                found[name] += times * self.parts[part].latency_ms
+        for source, spent in self.sources_ms(architecture).items():
+            if isinstance(source, Point):
+                found[source.modality] += spent
         return found
 
     def summary(self, architecture: Architecture) -> dict[str, Any]:
         """What ``results.json`` says under ``cost``."""
-        spread = sum((times * self.parts[part].spread_ms) ** 2 for part, times in self._parts(architecture)) ** 0.5
+        spread = sum((times * self.parts[part].spread_ms) ** 2 for part, times in self._all(architecture)) ** 0.5
         return {
             "parameters": self.parameters(architecture),
             "macs": self.macs(architecture),
@@ -94,15 +104,18 @@ class Costs:
             "latency_device": self.device,
         }
 
-    def _parts(self, architecture: Architecture) -> list[tuple[str, float]]:
+    def _all(self, architecture: Architecture) -> list[tuple[str, float]]:
+        return [entry for parts in self._parts(architecture).values() for entry in parts.items()]
+
+    def _parts(self, architecture: Architecture) -> dict[Source | None, Counter[str]]:
         tokens = {name: part.tokens for name, part in self.parts.items()}
-        counts: Counter[str] = parts_of(architecture, self.signature, tokens, self.wide)
-        missing = [part for part in counts if part not in self.parts]
+        found = parts_by_source(architecture, self.signature, tokens, self.wide)
+        missing = [part for parts in found.values() for part in parts if part not in self.parts]
         if missing:
             raise SpaceError(f"the cost of architecture {architecture.id} is not known", [
                 f"{part}: not measured; it is outside of the space that was measured" for part in missing
             ])  # fmt: skip
-        return list(counts.items())
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; ``from_json`` gives back an equal object."""

@@ -42,7 +42,7 @@ class _Expectation:
         points, modalities = space.points(), space.file.modalities
         tokens = [costs.signature.inputs[point.modality].tokens for point in points]
         lengths = sorted({1, *tokens})
-        self._fixed = prices["network"] + prices["readout"]
+        self._network, self._readout = prices["network"], prices["readout"]
         self._pool = torch.tensor([prices.get(f"pool/{n}", 0.0) for n in lengths], dtype=torch.float64)
         self._length = torch.tensor([[float(n == t) for n in lengths] for t in tokens], dtype=torch.float64)
         levels = [(name, level) for name, modality in modalities.items() for level in range(modality.levels + 1)]
@@ -61,6 +61,7 @@ class _Expectation:
         ]
         shape = (len(names), slots + 1, len(lengths), len(lengths))
         self._operators = torch.tensor(table, dtype=torch.float64).reshape(shape)
+        self._decides = torch.tensor([float(operators[name].decides) for name in names], dtype=torch.float64)
         self._sequence = torch.tensor([float(operators[name].sequence) for name in names], dtype=torch.float64)
 
     def __call__(self, mixing: Mixing) -> Tensor:
@@ -69,7 +70,9 @@ class _Expectation:
         points = len(self._length)
         run = _runs(output[points:], [one[:, points:-1] for one in slots])
         lengths, vector = [*self._length], (torch.arange(len(self._pool)) == 0).double()
-        whole = self._fixed + self._encoding(mixing, output, slots, run)
+        # A node that decides gives logits: no readout follows it.
+        decides = sum((output[points + i] * (gamma @ self._decides) for i, gamma in enumerate(operator)), 0.0)
+        whole = self._network + (1 - decides) * self._readout + self._encoding(mixing, output, slots, run)
         for node, (slot, gamma) in enumerate(zip(slots, operator, strict=True)):
             whole = whole + run[node] * self._node(slot, gamma, torch.stack(lengths))
             sequence = gamma @ self._sequence

@@ -25,9 +25,11 @@ from fusionnas.cost.parts import operator_part
 from fusionnas.encoders.base import encoders
 from fusionnas.encoders.stem import Stem
 from fusionnas.feature import Feature, InputSpec, Signature, pool, random_feature
+from fusionnas.gates.gate import Gate
 from fusionnas.layers import Linear
 from fusionnas.network import FusionNetwork, WidePath
 from fusionnas.operators import operators
+from fusionnas.operators.base import FusionOperator
 from fusionnas.training.randomness import derive, seeded
 
 if TYPE_CHECKING:
@@ -145,6 +147,8 @@ def _head_parts(space: SearchSpace, signature: Signature, also: Sequence[Archite
     readout = Linear(width, signature.outputs)
     vector = _inputs([InputSpec(width)])
     parts["readout"] = _Part(lambda size: readout(pool(vector(size)[0])), _count(readout))
+    gate = Gate(1, width)
+    parts["gate"] = _Part(lambda size: gate(vector(size)) > 0, _count(gate))
     sizes = {name: set(range(rule.fewest, rule.most + 1)) for name, rule in space.rules.items()}
     for node in (node for architecture in also for node in architecture.nodes):
         sizes.setdefault(node.operator, set()).add(len(node.inputs))
@@ -152,7 +156,8 @@ def _head_parts(space: SearchSpace, signature: Signature, also: Sequence[Archite
         pairs = list(product(lengths, lengths)) if operators[name].sequence else [(1, 1)]
         for inputs, (first, others) in product(sorted(counts), pairs):
             specs = [InputSpec(width, first), *[InputSpec(width, others)] * (inputs - 1)]
-            parts[operator_part(name, inputs, first, others)] = _operator_part(name, specs, width)
+            part = operator_part(name, inputs, first, others)
+            parts[part] = _operator_part(operators[name].build(inputs, width, signature.outputs), specs)
     return parts
 
 
@@ -178,8 +183,8 @@ def _pool_part(spec: InputSpec) -> _Part:
     return _Part(lambda size: Feature.vector(pool(inputs(size)[0]), inputs(size)[0].present), 0)
 
 
-def _operator_part(name: str, specs: Sequence[InputSpec], width: int) -> _Part:
-    module = operators[name](len(specs), width).eval()
+def _operator_part(module: FusionOperator, specs: Sequence[InputSpec]) -> _Part:
+    module.eval()
     inputs = _inputs(specs)
     return _Part(lambda size: module(inputs(size)), _count(module))
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from fusionnas.architecture import Architecture, NodeRef, Point, Source
 from fusionnas.feature import Signature
+from fusionnas.network import decides
 from fusionnas.operators import operators
 
 Tokens = Mapping[str, int]
@@ -38,27 +39,27 @@ def operator_parts(operator: str, tokens: Sequence[int]) -> dict[str, float]:
     return {operator_part(operator, len(tokens), first, t): n / len(others) for t, n in counts.items()}
 
 
-def parts_of(
+def parts_by_source(
     architecture: Architecture, signature: Signature, given: Tokens, wide: Sequence[str] = ()
-) -> Counter[str]:
-    """Every part of the built network with the number of times that it runs (shares for lengths that mix).
+) -> dict[Source | None, Counter[str]]:
+    """The parts that compute each fusion point from the level below and each node from its inputs; None: the rest.
 
     Args:
         architecture: what would be built.
         signature: sizes of the inputs.
         given: see :data:`Tokens`.
-        wide: modalities with a wide path, if they are read.
+        wide: modalities with a wide path, if they are read; it counts with level 0.
     """
-    parts: Counter[str] = Counter({"network": 1, "readout": 1})
+    rest = ["network"] if decides(architecture) else ["network", "readout"]
+    found: dict[Source | None, Counter[str]] = {None: Counter(rest)}
+    lengths: dict[Source, int] = {}
     for name, layers in architecture.layers:
-        parts[f"stem/{name}"] += 1
-        for layer in layers:
-            parts[f"layer/{name}/{layer}"] += 1
-        if name in wide:
-            parts[f"wide/{name}"] += 1
-    lengths: dict[Source, int] = {point: signature.inputs[point.modality].tokens for point in architecture.points()}
+        names = [f"stem/{name}", *(f"layer/{name}/{layer}" for layer in layers)]
+        found |= {Point(name, level): Counter({part: 1}) for level, part in enumerate(names)}
+        found[Point(name, 0)].update([f"wide/{name}"] if name in wide else [])
+        lengths |= {Point(name, level): signature.inputs[name].tokens for level in range(len(names))}
     for index, node in enumerate(architecture.nodes):
-        tokens = [lengths[source] for source in node.inputs]
+        tokens, parts = [lengths[source] for source in node.inputs], found.setdefault(NodeRef(index), Counter())
         lengths[NodeRef(index)] = 1
         if not operators[node.operator].sequence:
             parts.update(f"pool/{length}" for length in tokens if length > 1)
@@ -66,16 +67,5 @@ def parts_of(
             parts[part] += share  # type: ignore[assignment]
             lengths[NodeRef(index)] = max(lengths[NodeRef(index)], given.get(part, 1))
     if lengths[architecture.output] > 1:
-        parts[f"pool/{lengths[architecture.output]}"] += 1
-    return parts
-
-
-def modality_of(part: str) -> str | None:
-    """The modality whose encoder a part belongs to; None for parts of the head."""
-    kind, _, rest = part.partition("/")
-    return rest.split("/")[0] if kind in ("stem", "layer", "wide") else None
-
-
-def point_parts(point: Point, layers: Sequence[str]) -> list[str]:
-    """The parts of one modality's encoder up to a level."""
-    return [f"stem/{point.modality}", *(f"layer/{point.modality}/{layer}" for layer in layers[: point.level])]
+        found[None][f"pool/{lengths[architecture.output]}"] += 1
+    return found

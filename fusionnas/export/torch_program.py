@@ -33,8 +33,7 @@ class Program(nn.Module):
     def forward(self, *tensors: Tensor) -> Tensor:
         """Three tensors per modality (values, mask, present) -> logits (B, C)."""
         inputs = {name: Feature(*tensors[3 * i : 3 * i + 3]) for i, name in enumerate(self.names)}
-        logits: Tensor = self.network(inputs)
-        return logits
+        return self.network.dense(inputs)
 
 
 def write_torch(path: Path, network: FusionNetwork) -> dict[str, Any]:

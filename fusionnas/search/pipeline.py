@@ -19,6 +19,7 @@ from fusionnas.network import predict
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.compare import paired, summary, verdict
 from fusionnas.search.finalists import Winner, choose
+from fusionnas.search.gating import gate_facts, gated
 from fusionnas.search.interaction import interactions
 from fusionnas.search.method import Found, Task, methods
 from fusionnas.search.references import named, sources
@@ -27,6 +28,8 @@ from fusionnas.training.randomness import derive
 from fusionnas.training.scoring import scores
 
 OURS = "found"
+UNGATED = "ungated"
+"""The found architecture without its gates, where it has any."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,10 @@ def run_search(task: Task, dataset: Dataset) -> Outcome:
     """Search, choose, train the final networks and the baselines, open the test part once, compare."""
     found = methods[task.space.file.search.method](task)
     winner = choose(task, found)
-    contestants = {OURS: winner.architecture, **_baselines(task, winner.architecture, found)}
+    ours = gated(task, winner.architecture)
+    contestants = {OURS: ours, **_baselines(task, winner.architecture, found)}
+    if ours != winner.architecture:
+        contestants[UNGATED] = winner.architecture
     finals = _final_networks(task, contestants, winner.epochs)
     logits, target = _test(task, dataset, finals)
     return Outcome(finals[OURS][0], _results(task, dataset, found, winner, finals, logits, target))
@@ -149,7 +155,11 @@ def _results(
             for baseline in against
         },
         "seeds": {"run": task.seed, "networks": space.file.search.seeds},
-        "verdict": verdict(name, against, read, pairs, known_as=known_as, several=len(space.groups()) > 1),
+        "verdict": verdict(
+            name, {k: v for k, v in against.items() if k != UNGATED}, read, pairs, known_as=known_as,
+            several=len(space.groups()) > 1,
+        ),
+        **({"gates": gate_facts(task, finals[OURS][0], finals.get(UNGATED, [None])[0])} if _has_gates(finals) else {}),
         "interaction": pairs,
         "inputs": winner.inputs,
         "finalists": winner.table,
@@ -166,6 +176,10 @@ def _results(
         "cost": {"parameters": _parameters(finals[OURS][0]), "epochs": finals[OURS][0].epoch, **_cost(task, winner)},
         "data": {**dataset.description, "facts": dict(dataset.facts)},
     }
+
+
+def _has_gates(finals: dict[str, list[Retrained]]) -> bool:
+    return finals[OURS][0].architecture.gates is not None
 
 
 def _cost(task: Task, winner: Winner) -> dict[str, Any]:

@@ -19,11 +19,14 @@ from fusionnas.architecture import Architecture
 from fusionnas.data.base import Part
 from fusionnas.errors import FusionNASError
 from fusionnas.execution import Call, Ended, Failure, completed
+from fusionnas.gates.network import GatedNetwork
 from fusionnas.network import FusionNetwork, build, predict
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.folds import fold
+from fusionnas.search.gating import gated_training
 from fusionnas.search.method import Problem, Task
 from fusionnas.search.pretrain import load_pretrained
+from fusionnas.training.gated import train_gated
 from fusionnas.training.randomness import derive, seeded
 from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import nll
@@ -43,7 +46,7 @@ class Job:
         architecture: what to train.
         seed: of weights, batches and dropout, together with the run's seed.
         epochs: None: train on a fold and let its held-out part pick the epoch; else a refit: train on all of
-            train + alpha + select for so many epochs.
+            train + alpha + select for so many epochs. With gates, these keep alpha (:mod:`fusionnas.search.gating`).
         fold: which fold; 0 trains on train + alpha and holds select out.
     """
 
@@ -97,14 +100,17 @@ def train_job(problem: Problem, job: Job, checkpoint: Checkpoint, watch: Watch |
     with seeded(derive(seed, "weights")):
         network = build(problem.space, job.architecture, data.signature)
     load_pretrained(network.encoders, problem.pretrained)
-    trained = train(
-        network, part, schedule, Recipe.of(problem.space), seed=seed, checkpoint=checkpoint, watch=watch
-    )
+    if isinstance(network, GatedNetwork):
+        plan = gated_training(problem, job.architecture, schedule)
+        trained = train_gated(network, plan, seed=seed, checkpoint=checkpoint, watch=watch)
+    else:
+        trained = train(
+            network, part, schedule, Recipe.of(problem.space), seed=seed, checkpoint=checkpoint, watch=watch
+        )
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     if schedule.select is not None:
         tensors["held_out"] = predict(network, schedule.select.inputs)
-    facts = {"epoch": trained.epoch, "loss": trained.loss, "history": trained.history, **trained.notes}
-    return Result(facts, tensors)
+    return Result({"epoch": trained.epoch, "loss": trained.loss, "history": trained.history}, tensors)
 
 
 def retrain(task: Task, jobs: Sequence[Job]) -> list[Retrained]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+from html import escape
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -15,9 +19,9 @@ from fusionnas.errors import InputError
 from fusionnas.run.files import write_atomic
 from fusionnas.show.graph import Vertex, as_graph, color_of
 from fusionnas.show.layout import LEVEL_SIZE, LEVEL_STEP, NODE_HEIGHT, Layout, arrange, half_width
-from fusionnas.show.svg import CARD, INK, LINE, PALE, described, rendered
 
 FORMATS = (".svg", ".png", ".pdf")
+INK, PALE, LINE = "#1f2328", "#ffffff", "#57606a"
 Spot = tuple[float, float]
 INCH = 0.62
 """Inches per unit of the drawing."""
@@ -36,22 +40,28 @@ def write_picture(architecture: Architecture, path: Path) -> None:
 
 def picture(architecture: Architecture, form: str) -> bytes:
     """The drawing as the bytes of a file; equal architectures give equal bytes for ``svg`` and ``png``."""
-    data = rendered(draw_figure(architecture), form)
-    title = f"Fusion architecture {architecture.id}"
-    return described(data.decode(), title, in_words(architecture)).encode() if form == "svg" else data
+    with matplotlib.rc_context({"svg.hashsalt": "fusionnas", "svg.fonttype": "path", "font.family": "DejaVu Sans"}):
+        figure = _figure(architecture)
+        buffer = io.BytesIO()
+        metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+        figure.savefig(buffer, format=form, dpi=160, facecolor=PALE, metadata=metadata)
+    data = buffer.getvalue()
+    return _described(data.decode(), architecture).encode() if form == "svg" else data
 
 
-def in_words(architecture: Architecture) -> str:
-    """What the drawing shows, for those who do not see it."""
+def _described(svg: str, architecture: Architecture) -> str:
+    """With title and description, as screen readers and browsers use them."""
     lanes = "; ".join(
         f"{name} with {len(layers)} encoder layers" + (f" ({', '.join(layers)})" if layers else "")
         for name, layers in architecture.layers
     )
-    return f"{lanes}. {architecture}"
+    words = f"<title>Fusion architecture {architecture.id}</title><desc>{escape(f'{lanes}. {architecture}')}</desc>"
+    start = svg.index("<svg")
+    end = svg.index(">", start) + 1
+    return svg[: end - 1] + ' role="img">' + words + svg[end:]
 
 
-def draw_figure(architecture: Architecture) -> Figure:
-    """The drawing as a matplotlib figure."""
+def _figure(architecture: Architecture) -> Figure:
     layout = arrange(architecture)
     left = -0.75 - 0.145 * max(map(len, architecture.modalities))
     right, bottom, top = layout.output + 1.05, layout.bottom - 0.65, 1.35
@@ -72,8 +82,12 @@ def draw_figure(architecture: Architecture) -> Figure:
             _arrow(axes, _way(architecture, layout, source, target), color)
     for index, node in enumerate(architecture.nodes):
         x, y = layout.node(index)
-        _box(axes, (x, y), (2 * half_width(node.operator), NODE_HEIGHT), face=CARD, edge=INK, rounding=0.3)
+        _box(axes, (x, y), (2 * half_width(node.operator), NODE_HEIGHT), face="#f6f8fa", edge=INK, rounding=0.3)
         axes.text(x, y, node.operator, ha="center", va="center", fontsize=9.5, color=INK, zorder=4)
+        if architecture.gates is not None and index in dict(architecture.gates.nodes):
+            otherwise = dict(architecture.gates.nodes)[index]
+            axes.text(x, y + NODE_HEIGHT / 2 + 0.06, f"gate: or {otherwise}", ha="center", va="bottom", fontsize=7.5,
+                      color=LINE, zorder=4)  # fmt: skip
     end = layout.heights[architecture.output]
     axes.text(layout.output + 0.1, end, "output", ha="left", va="center", fontsize=10, fontweight="bold", color=INK)
     return figure
@@ -87,6 +101,8 @@ def _lanes(axes: Axes, architecture: Architecture, layout: Layout) -> None:
                               boxstyle="round,pad=0,rounding_size=0.3", alpha=0.10, edgecolor="none")  # fmt: skip
         axes.add_patch(lane)
         axes.text(-0.62, y, name, ha="right", va="center", fontsize=11, fontweight="bold", color=INK)
+        if stage := _stage(architecture, name):
+            axes.text(-0.62, y - 0.24, f"gate {stage}", ha="right", va="center", fontsize=7.5, color=LINE)
         for level in range(len(layers) + 1):
             filled = Point(name, level) in used
             x = level * LEVEL_STEP
@@ -95,6 +111,12 @@ def _lanes(axes: Axes, architecture: Architecture, layout: Layout) -> None:
                       color=_readable(color) if filled else INK, fontweight="bold" if filled else "normal")  # fmt: skip
     for level in range(max(len(layers) for _, layers in architecture.layers) + 1):
         axes.text(level * LEVEL_STEP, 0.68, f"level {level}", ha="center", va="center", fontsize=8, color=LINE)
+
+
+def _stage(architecture: Architecture, modality: str) -> int:
+    """Number of the gate that asks for a modality; 0 where none does."""
+    stages = architecture.gates.stages if architecture.gates is not None else ()
+    return next((number for number, stage in enumerate(stages) if modality in stage), 0)
 
 
 def _encoder(axes: Axes, start: Spot, end: Spot, name: str, color: str) -> None:

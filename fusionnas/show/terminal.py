@@ -29,6 +29,19 @@ def terminal_lines(architecture: Architecture) -> list[Text]:
     for line, row in zip(lines, rows, strict=True):
         if row[-1].source == architecture.output:
             line.append("─▶ output", style="bold")
+    return lines + gate_lines(architecture)
+
+
+def gate_lines(architecture: Architecture) -> list[Text]:
+    """What is decided sample by sample, in words; nothing where everything is always run."""
+    if architecture.gates is None:
+        return []
+    gates, lines = architecture.gates, [Text("gates", style="bold")]
+    for number, stage in enumerate(gates.stages):
+        asked = "a gate asks for" if number else "always:"
+        lines.append(Text(f"  {'then ' if number else ''}{asked} {', '.join(stage)}"))
+    for index, source in gates.nodes:
+        lines.append(Text(f"  a gate that sees {source} asks for #{index}, or passes {source} on"))
     return lines
 
 
@@ -99,4 +112,4 @@ def _as_list(architecture: Architecture) -> list[Text]:
     lines = [Text(f"{name}: {' ─ '.join(['0', *(f'{e} ─ {n}' for n, e in enumerate(layers, 1))])}")
              for name, layers in architecture.layers]  # fmt: skip
     lines += [Text(f"#{index} = {node}") for index, node in enumerate(architecture.nodes)]
-    return [*lines, Text(f"output = {architecture.output}")]
+    return [*lines, Text(f"output = {architecture.output}"), *gate_lines(architecture)]

@@ -16,9 +16,9 @@ from fusionnas.feature import random_feature
 from fusionnas.network import build
 from fusionnas.supernet import Alphas, Mixing
 from fusionnas.supernet.mixing import one_hot, softmax
-from tests.spaces import tiny_signature, tiny_space
+from tests.spaces import OPERATORS, tiny_signature, tiny_space
 
-SPACE = tiny_space()
+SPACE = tiny_space(operators=(*OPERATORS, "late_product"))
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from fusionnas.errors import DataError
 from fusionnas.space import SearchSpace
 
 FACTS = {  # set: samples of development and test, share of the last class in test
+    "avdigits": (6800, 1000, 0.091),
+    "sensors": (3420, 570, 1 / 19),
     "mfeat": (1000, 500, 0.1),
     "reviews": (14712, 3395, 0.183),
     "diabetes130": (64683, 14879, 0.114),

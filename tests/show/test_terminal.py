@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import io
 import random
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from fusionnas.architecture import Architecture, Node, NodeRef, Point
+from fusionnas.architecture import Architecture, Gates, Node, NodeRef, Point
 from fusionnas.show import draw_terminal, terminal_lines
 from fusionnas.space import SearchSpace
 
@@ -36,6 +37,16 @@ def test_two_modalities_and_one_node():
         "vitals  0 ─gru─ 1 ─gru─ 2 ─┬ #0 low_rank_tensor ─▶ output\n"
         "labs    0 ─gru─ 1 ─────────╯"
     )  # fmt: skip
+
+
+def test_gates_are_listed_below_the_drawing():
+    gates = Gates((("labs",), ("vitals",)), ((0, P("labs", 1)),))
+    assert drawn(replace(TWO, gates=gates)).splitlines()[2:] == [
+        "gates",
+        "  always: labs",
+        "  then a gate asks for vitals",
+        "  a gate that sees labs.1 asks for #0, or passes labs.1 on",
+    ]
 
 
 def test_one_modality_alone():

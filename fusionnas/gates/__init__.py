@@ -1,0 +1,1 @@
+"""Gates: what a network decides sample by sample, and how it really skips the rest."""

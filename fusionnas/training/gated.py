@@ -1,0 +1,173 @@
+"""Two-stage training of a gated network.
+
+First every branch, on uniform random paths. Then network and gates together: the network on its own train part, on the
+paths that the gates take, some of them random; the gates on the alpha part, where the network has not yet been: on
+its own samples every branch looks certain. The gates descend the expected loss over all paths plus what each path
+costs, as measured.
+
+Source: Xue & Marculescu, "Dynamic Multimodal Fusion", CVPR workshops 2023, arXiv:2204.00102, section 3.3. Departs from
+it: held-out samples for the gates; the loss is mixed over paths, not the logits; random paths go on in the second
+stage; cost is measured time; the temperature has a floor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from fusionnas.data.base import Part
+from fusionnas.gates.gate import coin, exploring, hard, relaxed
+from fusionnas.gates.network import GatedNetwork
+from fusionnas.gates.paths import paths
+from fusionnas.gates.spending import Spending
+from fusionnas.run.unit import Checkpoint
+from fusionnas.space.schema import Gating
+from fusionnas.training.method import Methods, Reads
+from fusionnas.training.optimizer import Average, cosine, make_optimizer
+from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.recipe import Recipe
+from fusionnas.training.scoring import nll
+from fusionnas.training.train import Schedule, Trained, finite, train
+
+CALMER = 0.3
+"""Share of the usual learning rate that the network has in the second stage."""
+Watch = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class GatedTraining:
+    """What a gated training needs beside the network.
+
+    Attributes:
+        train: samples for the network's weights.
+        gates: samples for the gates, none of them in ``train``.
+        schedule: of the first stage.
+        gating: settings of the second stage.
+        spending: what paths cost.
+        recipe: as for any training.
+    """
+
+    train: Part
+    gates: Part
+    schedule: Schedule
+    gating: Gating
+    spending: Spending
+    recipe: Recipe
+
+
+def train_gated(
+    network: GatedNetwork,
+    plan: GatedTraining,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    watch: Watch | None = None,
+) -> Trained:
+    """Train in place, both stages; ends in eval mode with hard gates. Returns the first stage's epoch and history."""
+    saved = None if checkpoint is None else checkpoint.load()
+    second = saved if saved is not None and "gates" in saved else None
+    if second is None:
+        network.draw = coin
+        trained = train(network, plan.train, plan.schedule, plan.recipe, seed=derive(seed, "paths"),
+                        checkpoint=checkpoint, watch=watch)  # fmt: skip
+    else:
+        trained = Trained(second["first"]["epoch"], second["first"]["loss"], second["first"]["history"])
+    with seeded(derive(seed, "gates")):
+        stage = _SecondStage(network, plan, seed, trained)
+        if second is not None:
+            stage.restore(second)
+        while stage.epoch < plan.gating.epochs:
+            stage.run_epoch()
+            if watch:
+                watch({"epoch": stage.epoch, "epochs": plan.gating.epochs, "loss": stage.loss})
+            if checkpoint is not None and stage.epoch < plan.gating.epochs and checkpoint.due():
+                checkpoint.save(stage.saved())
+    network.load_state_dict(stage.average.state)
+    network.draw = hard
+    network.eval()
+    return trained
+
+
+class _SecondStage:
+    """Network and gates together."""
+
+    def __init__(self, network: GatedNetwork, plan: GatedTraining, seed: int, first: Trained) -> None:
+        self.network, self.plan, self.first = network, plan, first
+        recipe = plan.recipe
+        reads = Reads.of(network.architecture.points(), recipe, width=network.width, outputs=network.signature.outputs)
+        self.methods = Methods(recipe, reads)
+        calmer = recipe.training.model_copy(update={"learning_rate": CALMER * recipe.training.learning_rate})
+        self.weights = make_optimizer(network, replace(recipe, training=calmer), beside=self.methods)
+        self.gates = torch.optim.Adam(network.gates.parameters(), lr=plan.gating.rate)
+        self.average = Average(network, recipe.training.averaging)
+        self.batches = torch.Generator().manual_seed(derive(seed, "gate batches"))
+        self.frozen = [n for n in recipe.having("frozen") if n in network.encoders]
+        self.epoch, self.loss = 0, math.nan
+
+    def run_epoch(self) -> None:
+        plan, size = self.plan, self.plan.recipe.training.batch_size
+        cosine(self.weights, self.epoch, plan.gating.epochs)
+        first, last = plan.gating.temperature
+        temperature = first * (last / first) ** (self.epoch / max(1, plan.gating.epochs - 1))
+        held_out = _forever(plan.gates, size, self.batches)
+        for batch in plan.train.batches(size, self.batches):
+            self._step_gates(next(held_out), temperature)
+            self.loss = self._step_weights(batch)
+            self.average.update(self.network)
+        self.epoch += 1
+        finite(self.loss, self.epoch)
+
+    def _step_weights(self, batch: Part) -> float:
+        network = self.network.train()
+        for name in self.frozen:
+            network.encoders[name].eval()
+        network.draw = exploring(self.plan.gating.explore)
+        loss, step = self.methods.loss(batch.inputs, batch.target, network.encode, network.decode)
+        network.zero_grad(set_to_none=True)
+        self.weights.zero_grad(set_to_none=True)
+        loss.backward()
+        self.methods.gradients(step, dict(network.encoders.items()))
+        torch.nn.utils.clip_grad_norm_([*network.parameters(), *self.methods.parameters()], 5.0)
+        self.weights.step()
+        return float(loss.detach())
+
+    def _step_gates(self, batch: Part, temperature: float) -> None:
+        network, gating = self.network.eval(), self.plan.gating
+        inputs = self.methods.inputs(batch.inputs)
+        with torch.no_grad():
+            features = network.encode(inputs)
+        draw = relaxed(temperature, noise=gating.relaxation == "gumbel")
+        total = torch.zeros(())
+        for path in paths(network, features, inputs, draw):
+            spent = gating.cost_weight * self.plan.spending(path.decisions, inputs)
+            total = total + (path.weight * (nll(path.logits, batch.target) + spent).detach()).mean()
+        network.zero_grad(set_to_none=True)
+        total.backward()
+        self.gates.step()
+
+    def saved(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(), "weights": self.weights.state_dict(),
+            "gates": self.gates.state_dict(), "methods": self.methods.state_dict(), "average": self.average.to_state(),
+            "first": {"epoch": self.first.epoch, "loss": self.first.loss, "history": self.first.history},
+            "epoch": self.epoch, "torch": torch.get_rng_state(), "batches": self.batches.get_state(),
+        }  # fmt: skip
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.network.load_state_dict(saved["network"])
+        self.weights.load_state_dict(saved["weights"])
+        self.gates.load_state_dict(saved["gates"])
+        self.methods.load_state_dict(saved["methods"])
+        self.average.from_state(saved["average"])
+        self.epoch = saved["epoch"]
+        torch.set_rng_state(saved["torch"])
+        self.batches.set_state(saved["batches"])
+
+
+def _forever(part: Part, size: int, generator: torch.Generator) -> Any:
+    while True:
+        yield from part.batches(size, generator)
