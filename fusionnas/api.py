@@ -127,6 +127,7 @@ def _carry_out(
 ) -> SearchRun:
     from fusionnas.execution import make_executor
     from fusionnas.export.native import write_native
+    from fusionnas.report.page import write_report
     from fusionnas.run.progress import QuietProgress
     from fusionnas.search.pipeline import run_search
     from fusionnas.search.reopen import task_of
@@ -143,6 +144,8 @@ def _carry_out(
     run.write_json("results.json", results)
     shown.stage("export", 1)
     export(run.path, output=run.path / "export")
+    shown.stage("report", 1)
+    write_report([run.path], run.path / "report.html")
     run.finish()
     return _read(run.path, space)
 

@@ -30,8 +30,12 @@ def close(run: SearchRun, *, as_json: bool) -> None:
     print_widest([comparison(results, shown) for shown in _SHOWN])
     console.print(f"{_caption(results)}\n", markup=False, soft_wrap=not console.is_terminal)
     console.print(results["verdict"], markup=False, soft_wrap=not console.is_terminal)
-    console.print(f"\nrun      {run.path}\nnetwork  {run.path / 'export'}", markup=False, soft_wrap=True)
-    console.print(f"next     fusionnas show {run.path}   fusionnas evaluate {run.path}", markup=False, soft_wrap=True)
+    told = {
+        "run": str(run.path), "network": str(run.path / "export"), "report": str(run.path / "report.html"),
+        "next": f"fusionnas show {run.path}   fusionnas diagnose {run.path}   fusionnas evaluate {run.path}",
+    }  # fmt: skip
+    lines = "\n".join(f"{name:9}{text}" for name, text in told.items())
+    console.print(f"\n{lines}", markup=False, soft_wrap=True)
 
 
 def comparison(results: Mapping[str, Any], shown: int) -> Table:

@@ -24,8 +24,8 @@ def diagnose(
     as_json: Json = False,
 ) -> None:
     """Say which modality and which interaction did the work, and whether fusion was worth it."""
-    from fusionnas.diagnostics.diagnose import FOLDER
     from fusionnas.diagnostics.diagnose import diagnose as examine
+    from fusionnas.diagnostics.findings import FOLDER
     from fusionnas.run.progress import progress_for
 
     with progress_for(machine=as_json) as progress:

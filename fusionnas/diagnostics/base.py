@@ -6,34 +6,15 @@ findings; writing, printing and drawing them is the same for all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fusionnas.diagnostics.chart import Chart
+from fusionnas.diagnostics.findings import Findings
 from fusionnas.registry import Registry
 
 if TYPE_CHECKING:
     from fusionnas.diagnostics.subject import Subject
-
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a diagnostic found.
-
-    Attributes:
-        answer: a few sentences for people, the answer first.
-        facts: plain data, all that the sentences rest on.
-        tables: rows of equal keys by title; each becomes a CSV file.
-        charts: what the report draws.
-    """
-
-    answer: Sequence[str]
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    charts: Sequence[Chart] = ()
 
 
 @dataclass(frozen=True)
@@ -76,3 +57,6 @@ def register_diagnostic(
         return diagnostics.register(name)(diagnostic)
 
     return add
+
+
+__all__ = ["Diagnostic", "DiagnosticFacts", "Findings", "diagnostics", "register_diagnostic"]

@@ -1,25 +1,17 @@
-"""Running diagnostics of a run and keeping what they found beside it.
-
-``RUN/diagnostics/NAME.json`` holds everything; every table and chart is also a CSV of its own.
-"""
+"""Running diagnostics of a run and keeping what they found beside it."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionnas.diagnostics.base import Findings, diagnostics
-from fusionnas.diagnostics.chart import to_json
+from fusionnas.diagnostics.base import diagnostics
+from fusionnas.diagnostics.findings import FOLDER, write_findings
 from fusionnas.errors import InputError, did_you_mean
-from fusionnas.run.files import write_csv, write_json
 
 if TYPE_CHECKING:
     from fusionnas.run.progress import Progress
-
-FOLDER = "diagnostics"
 
 
 def diagnose(
@@ -61,35 +53,3 @@ def diagnose(
             about = {"split": split, "samples": len(subject.part), "metric": subject.metric}
             found[name] = write_findings(run_dir / FOLDER, name, diagnostics[name].facts.question, findings, about)
     return found
-
-
-def write_findings(
-    folder: Path, name: str, question: str, findings: Findings, about: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write ``NAME.json`` and one CSV per table and chart; returns what the JSON holds."""
-    tables = {**findings.tables, **{chart.title: chart.rows() for chart in findings.charts}}
-    files = {title: f"{name}-{_slug(title)}.csv" for title, rows in tables.items() if rows}
-    content = {
-        "diagnostic": name,
-        "question": question,
-        **about,
-        "answer": list(findings.answer),
-        "facts": dict(findings.facts),
-        "tables": {title: list(rows) for title, rows in findings.tables.items()},
-        "charts": [to_json(chart) for chart in findings.charts],
-        "files": files,
-    }
-    for title, file in files.items():
-        write_csv(folder / file, tables[title])
-    write_json(folder / f"{name}.json", content)
-    return content
-
-
-def read_findings(run_dir: Path) -> dict[str, dict[str, Any]]:
-    """What diagnostics of a run have found so far, by name."""
-    files = sorted((run_dir / FOLDER).glob("*.json"))
-    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
-
-
-def _slug(title: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:60]

@@ -103,7 +103,7 @@ def _answer(
         answer.append(f"It is {sure} the {rung} model ({other}): {row['difference']:+.4f} [{low:+.4f}, {high:+.4f}].")
     if not facts["exact"]:
         error = facts["error_of_the_draws"]
-        answer.append(f"Partners were drawn; the {name} of the projection is known to {error:.1e}.")
+        answer.append(f"Partners were drawn; that leaves the projection's {name} a standard error of {error:.4f}.")
     return answer
 
 

@@ -20,7 +20,7 @@ from fusionnas.feature import Feature
 from fusionnas.network import Encoded, encode_frozen, encoded_rows
 from fusionnas.run.unit import Checkpoint
 from fusionnas.supernet import Alphas, Mixing, Supernet
-from fusionnas.training.method import Methods, Reads
+from fusionnas.training.method import Methods, Reads, Trainee
 from fusionnas.training.optimizer import cosine, make_optimizer
 from fusionnas.training.randomness import derive, seeded
 from fusionnas.training.recipe import Recipe
@@ -88,15 +88,19 @@ def train_supernet(
         if (saved := checkpoint.load()) is not None:
             methods.load_state_dict(saved["methods"])
             history = _restore(saved, supernet, alphas, weights, steps, generator)
-        encoded = _encoded(supernet, [] if methods.changes_inputs else frozen, data.train)
+        train = methods.kept(data.train)
+        encoded = _encoded(supernet, [] if methods.changes_inputs else frozen, train)
         while len(history) < epochs:
             epoch = len(history)
+            with torch.no_grad():
+                mixing = relaxed.mixing(alphas, epoch)
+            methods.begin(epoch, _trainee(supernet, mixing), data.train)
             cosine(weights, epoch, epochs)
             supernet.train()
             for name in frozen:
                 supernet.encoders[name].eval()
             moving = bool(relaxed.learned) and relaxed.moves(epoch)
-            _epoch(supernet, alphas, data, relaxed, (weights, steps if moving else None), epoch,
+            _epoch(supernet, alphas, train, data.alpha, relaxed, (weights, steps if moving else None), epoch,
                    recipe.training.batch_size, generator, encoded, methods)  # fmt: skip
             loss = finite(float(supernet_loss(supernet, relaxed.mixing(alphas, epoch), data.select).mean()), epoch + 1)
             history.append({"loss": loss, "entropy": alphas.entropy()})
@@ -110,7 +114,8 @@ def train_supernet(
 def _epoch(
     supernet: Supernet,
     alphas: Alphas,
-    data: SearchData,
+    train: Part,
+    alpha: Part,
     relaxed: Relaxed,
     optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer | None],
     epoch: int,
@@ -120,9 +125,9 @@ def _epoch(
     methods: Methods,
 ) -> None:
     weights, steps = optimizers
-    batches = _forever(data.alpha, size, generator) if steps is not None else None
-    for index in data.train.indices(size, generator):
-        batch = data.train.rows(index)
+    batches = _forever(alpha, size, generator) if steps is not None else None
+    for index in train.indices(size, generator):
+        batch = train.rows(index)
         if steps is not None and batches is not None:
             held_out = next(batches)
             steps.zero_grad(set_to_none=True)
@@ -131,13 +136,18 @@ def _epoch(
             steps.step()
         with torch.no_grad():
             mixing = relaxed.mixing(alphas, epoch)
-        encode = partial(supernet.encode, mixing=mixing, encoded=encoded_rows(encoded, index))
-        loss, step = methods.loss(batch.inputs, batch.target, encode, partial(supernet.decode, mixing=mixing))
+        trainee = _trainee(supernet, mixing, encoded_rows(encoded, index))
+        loss, step = methods.loss(trainee, batch.inputs, batch.target)
         weights.zero_grad(set_to_none=True)
         loss.backward()
         methods.gradients(step, dict(supernet.encoders.items()))
         nn.utils.clip_grad_norm_([*supernet.parameters(), *methods.parameters()], 5.0)
         weights.step()
+
+
+def _trainee(supernet: Supernet, mixing: Mixing, encoded: Encoded | None = None) -> Trainee:
+    encode = partial(Supernet.encode, mixing=mixing, encoded=encoded)
+    return Trainee(supernet, encode, partial(Supernet.decode, mixing=mixing))
 
 
 def _encoded(supernet: Supernet, frozen: list[str], part: Part) -> dict[str, list[Feature]]:

@@ -110,7 +110,8 @@ def train_job(problem: Problem, job: Job, checkpoint: Checkpoint, watch: Watch |
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     if schedule.select is not None:
         tensors["held_out"] = predict(network, schedule.select.inputs)
-    return Result({"epoch": trained.epoch, "loss": trained.loss, "history": trained.history}, tensors)
+    facts = {"epoch": trained.epoch, "loss": trained.loss, "history": trained.history, **trained.notes}
+    return Result(facts, tensors)
 
 
 def retrain(task: Task, jobs: Sequence[Job]) -> list[Retrained]:

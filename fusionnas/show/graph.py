@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import networkx as nx
 
 from fusionnas.architecture import Architecture, NodeRef, Point, Source
+from fusionnas.show.svg import COLORS
 
 OUTPUT = "output"
 Vertex = Source | str
-
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B6B6B")
-"""Okabe and Ito's colours, told apart by colour-blind people; each is only a second sign beside a name."""
 
 
 def color_of(architecture: Architecture, modality: str) -> str:

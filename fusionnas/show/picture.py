@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
-from html import escape
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -19,9 +15,9 @@ from fusionnas.errors import InputError
 from fusionnas.run.files import write_atomic
 from fusionnas.show.graph import Vertex, as_graph, color_of
 from fusionnas.show.layout import LEVEL_SIZE, LEVEL_STEP, NODE_HEIGHT, Layout, arrange, half_width
+from fusionnas.show.svg import CARD, INK, LINE, PALE, described, rendered
 
 FORMATS = (".svg", ".png", ".pdf")
-INK, PALE, LINE = "#1f2328", "#ffffff", "#57606a"
 Spot = tuple[float, float]
 INCH = 0.62
 """Inches per unit of the drawing."""
@@ -40,28 +36,22 @@ def write_picture(architecture: Architecture, path: Path) -> None:
 
 def picture(architecture: Architecture, form: str) -> bytes:
     """The drawing as the bytes of a file; equal architectures give equal bytes for ``svg`` and ``png``."""
-    with matplotlib.rc_context({"svg.hashsalt": "fusionnas", "svg.fonttype": "path", "font.family": "DejaVu Sans"}):
-        figure = _figure(architecture)
-        buffer = io.BytesIO()
-        metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
-        figure.savefig(buffer, format=form, dpi=160, facecolor=PALE, metadata=metadata)
-    data = buffer.getvalue()
-    return _described(data.decode(), architecture).encode() if form == "svg" else data
+    data = rendered(draw_figure(architecture), form)
+    title = f"Fusion architecture {architecture.id}"
+    return described(data.decode(), title, in_words(architecture)).encode() if form == "svg" else data
 
 
-def _described(svg: str, architecture: Architecture) -> str:
-    """With title and description, as screen readers and browsers use them."""
+def in_words(architecture: Architecture) -> str:
+    """What the drawing shows, for those who do not see it."""
     lanes = "; ".join(
         f"{name} with {len(layers)} encoder layers" + (f" ({', '.join(layers)})" if layers else "")
         for name, layers in architecture.layers
     )
-    words = f"<title>Fusion architecture {architecture.id}</title><desc>{escape(f'{lanes}. {architecture}')}</desc>"
-    start = svg.index("<svg")
-    end = svg.index(">", start) + 1
-    return svg[: end - 1] + ' role="img">' + words + svg[end:]
+    return f"{lanes}. {architecture}"
 
 
-def _figure(architecture: Architecture) -> Figure:
+def draw_figure(architecture: Architecture) -> Figure:
+    """The drawing as a matplotlib figure."""
     layout = arrange(architecture)
     left = -0.75 - 0.145 * max(map(len, architecture.modalities))
     right, bottom, top = layout.output + 1.05, layout.bottom - 0.65, 1.35
@@ -82,7 +72,7 @@ def _figure(architecture: Architecture) -> Figure:
             _arrow(axes, _way(architecture, layout, source, target), color)
     for index, node in enumerate(architecture.nodes):
         x, y = layout.node(index)
-        _box(axes, (x, y), (2 * half_width(node.operator), NODE_HEIGHT), face="#f6f8fa", edge=INK, rounding=0.3)
+        _box(axes, (x, y), (2 * half_width(node.operator), NODE_HEIGHT), face=CARD, edge=INK, rounding=0.3)
         axes.text(x, y, node.operator, ha="center", va="center", fontsize=9.5, color=INK, zorder=4)
         if architecture.gates is not None and index in dict(architecture.gates.nodes):
             otherwise = dict(architecture.gates.nodes)[index]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _BINARY_ONLY = ("average_precision", "roc_auc")
 # Views of which an encoder may be given another than it asks for: all are sequences of float tokens.
 _SEQUENCES = ("bins", "observations")
+# Training methods that weigh modalities against each other.
+_WEIGHING = ("blending", "modulation", "debias", "warm_start")
 
 
 def check(file: SpaceFile, *, method: bool) -> Iterator[Problem]:
@@ -169,13 +171,23 @@ def _operators(file: SpaceFile) -> Iterator[Problem]:
 
 
 def _training(file: SpaceFile) -> Iterator[Problem]:
-    if len({modality.source or name for name, modality in file.modalities.items()}) > 1:
-        return
-    # All of these weigh one modality against another.
-    on = {("robustness", "missing"): file.training.robustness.missing > 0}
-    for key, used in on.items():
-        if used:
-            yield Problem(("training", *key), "needs two modalities or more; this space has one")
+    training = file.training
+    groups = {modality.source or name for name, modality in file.modalities.items()}
+    weighing: dict[KeyPath, object] = {
+        ("training", "robustness", key): getattr(training.robustness, key) for key in ("missing", "rank")
+    }
+    weighing |= {("training", key): getattr(training, key) for key in _WEIGHING}
+    for path in (path for path, used in weighing.items() if used and len(groups) < 2):
+        yield Problem(path, "needs two modalities or more; this space has one")
+    for place, name in enumerate((training.debias and training.debias.modalities) or ()):
+        if name not in groups:
+            message = f"'{name}' is not a modality of this space{suggest(name, groups)}"
+            yield Problem(("training", "debias", "modalities", place), message)
+    if training.warm_start is not None:
+        for section, epochs in (("training", training.epochs), ("search", file.search.epochs)):
+            if training.warm_start.epochs >= epochs:
+                message = f"given {training.warm_start.epochs}, expected fewer than {section}.epochs, which is {epochs}"
+                yield Problem(("training", "warm_start", "epochs"), message)
 
 
 def _data(file: SpaceFile) -> Iterator[Problem]:

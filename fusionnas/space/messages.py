@@ -10,7 +10,21 @@ from pydantic_core import ErrorDetails
 
 from fusionnas.space.places import KeyPath, Problem, closest, suggest
 from fusionnas.space.reading import Document
-from fusionnas.space.schema import Files, Fusion, Modality, Robustness, Search, Section, SpaceFile, Task, Training
+from fusionnas.space.schema import (
+    Blending,
+    Debias,
+    Files,
+    Fusion,
+    Modality,
+    Modulation,
+    Robustness,
+    Search,
+    Section,
+    SpaceFile,
+    Task,
+    Training,
+    WarmStart,
+)
 
 _SECTIONS: Mapping[str, type[Section]] = {
     "data": Files,
@@ -18,6 +32,10 @@ _SECTIONS: Mapping[str, type[Section]] = {
     "fusion": Fusion,
     "training": Training,
     "training.robustness": Robustness,
+    "training.blending": Blending,
+    "training.modulation": Modulation,
+    "training.debias": Debias,
+    "training.warm_start": WarmStart,
     "search": Search,
 }
 _EXPECTED = {
@@ -36,6 +54,7 @@ _EITHER = {
     "encoder": "a name or a list of names",
     "inputs": "a whole number or two",
     "data": "a data set's name or a mapping that describes files",
+    **dict.fromkeys(("blending", "modulation", "debias", "warm_start"), "a word or a mapping with kind"),
 }
 _BOUNDS = {
     "greater_than": "more than {gt:g}",

@@ -28,6 +28,10 @@ def _one_or_many(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _kind(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) else value
+
+
 def _one_or_two(value: object) -> object:
     return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -47,7 +51,7 @@ class Files(Section):
     Paths are relative to the space file. Parts that are not given are split off from ``train``.
     """
 
-    format: Literal["npz", "npy", "csv", "parquet", "events"] = Field(description="How the files are laid out.")
+    format: Literal["npz", "npy", "csv", "parquet", "events", "meds"] = Field(description="How the files are laid out.")
     train: str = Field(min_length=1, description="File or folder with the training samples.")
     alpha: str | None = Field(None, description="Part for architecture parameters; else split off from train.")
     select: str | None = Field(None, description="Part for choosing among candidates; else split off from train.")
@@ -63,6 +67,7 @@ class Files(Section):
     exclude: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="Rows to leave out (csv, parquet): per column, the values that exclude a row."
     )
+    window: float = Field(48.0, gt=0, description="Hours before the prediction time of which series are read (meds).")
 
 
 class Task(Section):
@@ -167,7 +172,7 @@ class Fusion(Section):
 
 
 class Robustness(Section):
-    """What training does to its samples so that the network bears the same later."""
+    """So that the network bears missing modalities and noise later."""
 
     missing: float = Field(
         0.0, ge=0, lt=1, description="Chance that a sample loses a modality, each for itself; it keeps at least one."
@@ -175,6 +180,43 @@ class Robustness(Section):
     noise: float = Field(
         0.0, ge=0, description="Standard deviation of the noise on preprocessed numbers, which have deviation 1."
     )
+    rank: float = Field(0.0, ge=0, description="Weight of the penalty on the rank of the outer product of modalities.")
+
+
+class Blending(Section):
+    """Gradient blending."""
+
+    kind: Literal["offline", "online"] = Field(
+        description="Weights of the losses measured once before training, or again and again."
+    )
+    epochs: int | None = Field(
+        None, ge=1, description="Epochs of one measurement; default: all of training (offline), 5 (online)."
+    )
+
+
+class Modulation(Section):
+    """Balance of the encoders' gradients."""
+
+    kind: Literal["ogm_ge"] = Field(description="OGM-GE: encoders that are ahead are slowed, noise is added.")
+    strength: float = Field(0.3, gt=0, le=10, description="How much an encoder that is ahead is slowed.")
+    epochs: int | None = Field(None, ge=1, description="Only in the first so many epochs; default: in all.")
+
+
+class Debias(Section):
+    """Against a network that hears one modality alone."""
+
+    kind: Literal["rubi", "functional_entropy"] = Field(description="Method.")
+    weight: float | None = Field(
+        None, gt=0, description="Weight of the method's own loss; default: 1 (rubi), 0.01 (functional_entropy)."
+    )
+    modalities: Names | None = Field(None, min_length=1, description="Modalities that it acts on; default: all.")
+
+
+class WarmStart(Section):
+    """Encoders learn alone first."""
+
+    kind: Literal["unimodal"] = Field(description="Every encoder learns the label alone, all side by side.")
+    epochs: int = Field(5, ge=1, description="Epochs of it, out of training.epochs and search.epochs.")
 
 
 class Training(Section):
@@ -195,7 +237,19 @@ class Training(Section):
     finetune_rate: float = Field(
         0.1, gt=0, le=1, description="Factor on the learning rate of encoders with policy finetune."
     )
-    robustness: Robustness = Field(Robustness(), description="Missing modalities and noise while training.")
+    robustness: Robustness = Field(Robustness(), description="Missing modalities, noise, tensor rank.")
+    blending: Annotated[Blending | None, BeforeValidator(_kind)] = Field(
+        None, description="Gradient blending: one loss per modality beside the fused one, weighted as measured."
+    )
+    modulation: Annotated[Modulation | None, BeforeValidator(_kind)] = Field(
+        None, description="Balance of the encoders' gradients (ogm_ge)."
+    )
+    debias: Annotated[Debias | None, BeforeValidator(_kind)] = Field(
+        None, description="Against one modality that is heard alone (rubi, functional_entropy)."
+    )
+    warm_start: Annotated[WarmStart | None, BeforeValidator(_kind)] = Field(
+        None, description="Encoders learn the label alone first (unimodal)."
+    )
 
 
 class Objective(Section):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -19,6 +20,9 @@ from fusionnas.feature import Feature
 from fusionnas.registry import Registry
 from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import nll
+
+if TYPE_CHECKING:
+    from fusionnas.data.base import Part
 
 Inputs = Mapping[str, Feature]
 Features = Mapping[Point, Feature]
@@ -72,6 +76,21 @@ class Reads:
 
 
 @dataclass(frozen=True)
+class Trainee:
+    """What is trained: a network, or a supernet at one mixture.
+
+    Attributes:
+        network: has ``encoders`` by modality; a copy of it may take its place in the calls below.
+        encode: network and inputs -> features.
+        decode: network, features and inputs -> logits: fusion and readout alone.
+    """
+
+    network: nn.Module
+    encode: Callable[[Any, Inputs], Features]
+    decode: Callable[[Any, Features, Inputs], Tensor]
+
+
+@dataclass(frozen=True)
 class Step:
     """One batch on its way through the network.
 
@@ -97,16 +116,27 @@ class TrainingMethod(nn.Module, abc.ABC):
         facts: what it does and where it is from.
         order: methods act in ascending order.
         changes_inputs: True = features of frozen encoders cannot be computed once and kept.
+
+    Attributes:
+        warm: epochs at the start after which the network itself has not been trained yet, so is not scored.
     """
 
     facts: ClassVar[TrainingFacts]
     order: ClassVar[int] = 0
     changes_inputs: ClassVar[bool] = False
+    warm: int = 0
 
     @classmethod
     @abc.abstractmethod
     def of(cls, recipe: Recipe, reads: Reads) -> TrainingMethod | None:
         """The method for one training; None where it is off, or has nothing to do for such a network."""
+
+    def kept(self, part: Part) -> Part:
+        """The samples to train on; the others are the method's to measure with."""
+        return part
+
+    def begin(self, epoch: int, trainee: Trainee, part: Part) -> None:
+        """Before each epoch, counted from 0; ``part`` is everything, ``kept`` or not."""
 
     def inputs(self, inputs: Inputs) -> Inputs:
         """Inputs of a batch -> what the network gets instead."""
@@ -118,6 +148,10 @@ class TrainingMethod(nn.Module, abc.ABC):
 
     def gradients(self, step: Step, encoders: Mapping[str, nn.Module]) -> None:
         """Change the gradients in place, before they are clipped."""
+
+    def notes(self) -> dict[str, Any]:
+        """What was measured, plain data for the journal."""
+        return {}
 
 
 training_methods: Registry[type[TrainingMethod]] = Registry("training method", "fusionnas.training.methods")
@@ -142,19 +176,33 @@ class Methods(nn.Module):
         """Whether any method changes inputs."""
         return any(method.changes_inputs for method in self.methods)
 
+    @property
+    def warm(self) -> int:
+        """Epochs after which the network has not been trained yet."""
+        return max((method.warm for method in self.methods), default=0)
+
+    def kept(self, part: Part) -> Part:
+        """The samples to train on."""
+        for method in self.methods:
+            part = method.kept(part)
+        return part
+
+    def begin(self, epoch: int, trainee: Trainee, part: Part) -> None:
+        """Before each epoch, counted from 0."""
+        for method in self.methods:
+            method.begin(epoch, trainee, part)
+
     def inputs(self, inputs: Inputs) -> Inputs:
         """What the network gets."""
         for method in self.methods:
             inputs = method.inputs(inputs)
         return inputs
 
-    def loss(
-        self, inputs: Inputs, target: Tensor, encode: Callable[[Inputs], Features],
-        decode: Callable[[Features, Inputs], Tensor],
-    ) -> tuple[Tensor, Step]:  # fmt: skip
+    def loss(self, trainee: Trainee, inputs: Inputs, target: Tensor) -> tuple[Tensor, Step]:
         """One batch through the network: the loss to descend, and what came by."""
         given = self.inputs(inputs)
-        features = encode(given)
+        features = trainee.encode(trainee.network, given)
+        decode = partial(trainee.decode, trainee.network)
         step = Step(given, features, decode(features, given), target, decode)
         loss = nll(step.logits, target).mean()
         for method in self.methods:
@@ -165,3 +213,7 @@ class Methods(nn.Module):
         """Change gradients in place."""
         for method in self.methods:
             method.gradients(step, encoders)
+
+    def notes(self) -> dict[str, Any]:
+        """What the methods measured."""
+        return {key: value for method in self.methods for key, value in method.notes().items()}

@@ -20,8 +20,21 @@ reads one modality trains plainly where a method weighs modalities against each 
 modality: they are dropped, weighed and blended together.
 
 ```yaml
-training: {epochs: 40, robustness: {missing: 0.2, noise: 0.1}}
+training:
+  robustness: {missing: 0.2, noise: 0.1}    # some modality may be missing when the network is used
+  modulation: ogm_ge                        # a fast learner must not starve the others
+  blending: {kind: online, epochs: 4}       # modalities overfit at different rates
 ```
+
+| what you see | try |
+|---|---|
+| a modality will sometimes be missing, or noisy | `robustness` |
+| more modalities are worse than the best one alone | `blending`, or `warm_start: unimodal` (cheaper) |
+| one modality is learned first, the others never | `modulation: ogm_ge`, `warm_start: unimodal` |
+| one modality predicts in training but not in use | `debias: {kind: rubi, modalities: [that_one]}` |
+| the network ignores a modality that should matter | `debias: functional_entropy` |
+
+Compare on select, several seeds: none of these always helps. `fusionnas list training` lists the methods.
 """
 
 

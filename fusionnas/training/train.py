@@ -19,7 +19,7 @@ from fusionnas.data.base import Part
 from fusionnas.errors import FusionNASError
 from fusionnas.network import Encoded, FusionNetwork, encode_frozen, encoded_rows, predict
 from fusionnas.run.unit import Checkpoint
-from fusionnas.training.method import Methods, Reads
+from fusionnas.training.method import Methods, Reads, Trainee
 from fusionnas.training.optimizer import Average, cosine, make_optimizer
 from fusionnas.training.randomness import derive, seeded
 from fusionnas.training.recipe import Recipe
@@ -49,11 +49,13 @@ class Trained:
         epoch: epochs after which the kept weights were reached.
         loss: their mean negative log-likelihood on select; NaN without a select part.
         history: select loss after each epoch.
+        notes: what training methods measured on the way.
     """
 
     epoch: int
     loss: float
     history: list[float]
+    notes: dict[str, Any]
 
 
 def train(
@@ -94,7 +96,7 @@ def train(
                 checkpoint.save(loop.saved(batches))
     network.load_state_dict(loop.best)
     network.eval()
-    return Trained(loop.best_epoch, loop.best_loss, loop.history)
+    return Trained(loop.best_epoch, loop.best_loss, loop.history, loop.methods.notes())
 
 
 class _Loop:
@@ -114,9 +116,12 @@ class _Loop:
         self.best, self.best_epoch, self.best_loss = self.average.state, 0, math.inf
 
     def stalled(self, schedule: Schedule) -> bool:
-        return schedule.select is not None and self.epoch - self.best_epoch >= self.training.patience
+        best = max(self.best_epoch, self.methods.warm)
+        return schedule.select is not None and self.epoch - best >= self.training.patience
 
     def run_epoch(self, part: Part, schedule: Schedule, batches: torch.Generator) -> None:
+        self.methods.begin(self.epoch, self._trainee(), part)
+        part = self.methods.kept(part)
         cosine(self.optimizer, self.epoch, schedule.horizon)
         self.network.train()
         for name in self.frozen:
@@ -133,21 +138,22 @@ class _Loop:
             return
         mean = finite(float(self._score(schedule.select).mean()), self.epoch)
         self.history.append(mean)
-        if mean < self.best_loss:
+        if mean < self.best_loss and self.epoch > self.methods.warm:
             kept = {key: value.clone() for key, value in self.average.state.items()}
             self.best, self.best_epoch, self.best_loss = kept, self.epoch, mean
 
     def _step(self, batch: Part, encoded: Encoded) -> float:
-        network = self.network
-        encode = partial(network.encode, encoded=encoded)
-        loss, step = self.methods.loss(batch.inputs, batch.target, encode, network.decode)
+        loss, step = self.methods.loss(self._trainee(encoded), batch.inputs, batch.target)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.methods.gradients(step, dict(network.encoders.items()))
-        torch.nn.utils.clip_grad_norm_([*network.parameters(), *self.methods.parameters()], 5.0)
+        self.methods.gradients(step, dict(self.network.encoders.items()))
+        torch.nn.utils.clip_grad_norm_([*self.network.parameters(), *self.methods.parameters()], 5.0)
         self.optimizer.step()
-        self.average.update(network)
+        self.average.update(self.network)
         return float(loss.detach())
+
+    def _trainee(self, encoded: Encoded | None = None) -> Trainee:
+        return Trainee(self.network, partial(FusionNetwork.encode, encoded=encoded), FusionNetwork.decode)
 
     def _score(self, part: Part) -> Tensor:
         current = {key: value.clone() for key, value in self.network.state_dict().items()}

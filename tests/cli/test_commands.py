@@ -9,8 +9,8 @@ import pytest
 from fusionnas.version import __version__
 
 COMMANDS = (
-    "search", "resume", "export", "evaluate", "predict", "show", "diagnose", "list", "validate", "schema", "data",
-    "bench",
+    "search", "resume", "export", "evaluate", "predict", "show", "diagnose", "report", "list", "validate", "schema",
+    "data", "bench",
 )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from fusionnas.diagnostics.base import diagnostics
 from fusionnas.diagnostics.chart import from_json, to_json
-from fusionnas.diagnostics.diagnose import diagnose, read_findings
+from fusionnas.diagnostics.diagnose import diagnose
+from fusionnas.diagnostics.findings import read_findings
 from fusionnas.errors import InputError, RunError
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from fusionnas.errors import FusionNASError
 from fusionnas.run.unit import Checkpoint
 from fusionnas.search.gradient import Relaxed, train_supernet
+from fusionnas.space.schema import Training
 from fusionnas.supernet import Alphas, Supernet
 from fusionnas.supernet.mixing import softmax
 from fusionnas.training.randomness import seeded
@@ -20,6 +22,12 @@ from tests.spaces import tiny_data, tiny_signature, tiny_space
 
 SPACE = tiny_space()
 EPOCHS = 4
+PLAIN = Recipe.of(SPACE)
+METHODS = {
+    "robustness": {"missing": 0.3, "noise": 0.1}, "blending": {"kind": "online", "epochs": 2},
+    "modulation": "ogm_ge", "debias": "rubi", "warm_start": {"kind": "unimodal", "epochs": 1},
+}  # fmt: skip
+ALL = replace(PLAIN, training=Training(batch_size=32, **METHODS))
 
 
 def ignore(facts: Mapping[str, Any]) -> None:
@@ -32,11 +40,12 @@ def fresh() -> tuple[Supernet, Alphas]:
 
 
 def trained(
-    supernet: Supernet, alphas: Alphas, folder: Path, *, moves=lambda epoch: epoch >= 2, data=None, watch=ignore
+    supernet: Supernet, alphas: Alphas, folder: Path, *, moves=lambda epoch: epoch >= 2, data=None, watch=ignore,
+    recipe=PLAIN,
 ) -> list[dict[str, float]]:
     relaxed = Relaxed(lambda alphas, epoch: alphas.mixing(softmax), list(alphas.parameters()), moves, rate=0.05)
     return train_supernet(
-        supernet, alphas, data or tiny_data(), relaxed, Recipe.of(SPACE), epochs=EPOCHS, seed=7,
+        supernet, alphas, data or tiny_data(), relaxed, recipe, epochs=EPOCHS, seed=7,
         checkpoint=Checkpoint(folder, 0), watch=watch,
     )  # fmt: skip
 
@@ -49,19 +58,21 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3])
-def test_a_supernet_stopped_after_any_epoch_resumes_to_the_same_bits(tmp_path: Path, epoch: int) -> None:
+@pytest.mark.parametrize("epoch, recipe", [(1, PLAIN), (2, PLAIN), (3, PLAIN), (1, ALL), (3, ALL)])
+def test_a_supernet_stopped_after_any_epoch_resumes_to_the_same_bits(
+    tmp_path: Path, epoch: int, recipe: Recipe
+) -> None:
     whole, stopped, resumed = fresh(), fresh(), fresh()
-    history = trained(*whole, tmp_path / "whole")
+    history = trained(*whole, tmp_path / "whole", recipe=recipe)
 
     def stop(facts: Mapping[str, Any]) -> None:
         if facts["epoch"] == epoch + 1:
             raise Stop
 
     with pytest.raises(Stop):
-        trained(*stopped, tmp_path / "state", watch=stop)
+        trained(*stopped, tmp_path / "state", watch=stop, recipe=recipe)
     assert len(Checkpoint(tmp_path / "state", 0).load()["history"]) == epoch
-    assert trained(*resumed, tmp_path / "state") == history
+    assert trained(*resumed, tmp_path / "state", recipe=recipe) == history
     assert all(map(torch.equal, state(*resumed), state(*whole)))
 
 

@@ -19,6 +19,7 @@ from fusionnas.data.files.events import read_events
 from fusionnas.data.files.joining import join
 from fusionnas.data.files.layout import named_layout
 from fusionnas.data.files.loaded import Loaded, by_split, check, check_across, class_names, to_records
+from fusionnas.data.files.meds import read_meds
 from fusionnas.data.records import Records
 from fusionnas.errors import DataError
 
@@ -33,6 +34,7 @@ READERS: dict[str, Callable[[Path, Request, list[str]], Loaded | None]] = {
     "csv": read_csv,
     "parquet": read_parquet,
     "events": read_events,
+    "meds": read_meds,
 }
 
 __all__ = ["READERS", "array_records", "load_files", "named_layout"]
@@ -65,8 +67,8 @@ def load_files(files: Files, space: SearchSpace, folder: Path, *, labelled: bool
             check(part, files.target, mine)
             parts[name] = part
         problems += mine
-    if files.split is not None and "train" in parts:
-        parts = by_split(parts["train"], files.split, problems, labelled=labelled)
+    if list(parts) == ["train"] and parts["train"].split is not None:
+        parts = by_split(parts["train"], files.split or "split", problems, labelled=labelled)
     check_across(parts, problems)
     if problems:
         raise DataError("the data files cannot be used", list(dict.fromkeys(problems)))

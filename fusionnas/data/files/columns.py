@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionnas.data.files.loaded import Loaded
 from fusionnas.data.files.request import Input, Request
@@ -33,16 +34,8 @@ def read_parquet(path: Path, request: Request, problems: list[str]) -> Loaded | 
     Raises:
         MissingExtraError: pyarrow is not installed.
     """
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{path}: reading parquet needs pyarrow", ["pip install 'fusionnas[parquet]'"]
-        ) from error
-    try:
-        table = parquet.read_table(path)
-    except (OSError, ValueError) as error:  # pyarrow's own errors derive from these
-        problems.append(f"{path}: not a readable Parquet file ({type(error).__name__}: {error})")
+    table = _parquet(path, problems)
+    if table is None:
         return None
     columns: dict[str, list[str]] = {}
     for name in table.column_names:
@@ -51,6 +44,31 @@ def read_parquet(path: Path, request: Request, problems: list[str]) -> Loaded | 
             continue  # nested columns are no inputs; one that the space asks for is reported as not there
         columns[name] = ["" if value is None else str(value) for value in values]
     return assemble(path, columns, request, problems)
+
+
+def parquet_columns(path: Path, problems: list[str]) -> dict[str, NDArray[Any]]:
+    """The columns of a Parquet file as arrays, missing numbers as NaN, missing times as NaT; empty where unreadable."""
+    table = _parquet(path, problems)
+    return {} if table is None else {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _parquet(path: Path, problems: list[str]) -> Any:
+    """A pyarrow table, or None.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{path}: reading parquet needs pyarrow", ["pip install 'fusionnas[parquet]'"]
+        ) from error
+    try:
+        return parquet.read_table(path)
+    except (OSError, ValueError) as error:  # pyarrow's own errors derive from these
+        problems.append(f"{path}: not a readable Parquet file ({type(error).__name__}: {error})")
+        return None
 
 
 def assemble(path: Path, table: Texts, request: Request, problems: list[str]) -> Loaded | None:

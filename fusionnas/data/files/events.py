@@ -102,7 +102,7 @@ def _one_row_each(ids: Sequence[str], tables: dict[str, Texts], key: str) -> dic
 
 def _explicit(request: Request, rows: Texts) -> Request:
     """A table without ``columns`` takes all columns that have no other use."""
-    used = {request.target, request.group, request.id} | {
+    used = {request.target, request.group, request.split, request.id} | {
         c for wanted in request.inputs.values() for c in wanted.columns or ()
     }
     free = tuple(name for name in rows if name not in used)

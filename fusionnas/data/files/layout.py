@@ -11,8 +11,9 @@ from fusionnas.space.schema import Files, SpaceFile
 _SUFFIXES = {".npz": "npz", ".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
 _PARTS = ("train", "alpha", "select", "test")
 LAYOUTS = (
-    "a file .npz, .csv, .csv.gz or .parquet; a folder with events.csv[.gz]; a folder of .npy files; or a folder whose "
-    "parts are named train, alpha, select, test (files or folders; train is a must)"
+    "a file .npz, .csv, .csv.gz or .parquet; a folder with events.csv[.gz]; a folder in the MEDS layout; a folder"
+    " of .npy files; or a folder whose parts are named train, alpha, select, test (files or folders; train is a "
+    "must)"
 )
 
 
@@ -31,6 +32,7 @@ def named_layout(path: Path, file: SpaceFile) -> Files:
         "target": own.target if own else file.task.target,
         "group": own.group if own else None,
         "split": own.split if own and len(parts) == 1 else None,
+        **({"window": own.window} if own else {}),
         "id": own.id if own else None,
         "exclude": own.exclude if own and kind in ("csv", "parquet") else {},
     }
@@ -58,6 +60,8 @@ def format_of(path: Path) -> str | None:
         return next((kind for suffix, kind in _SUFFIXES.items() if path.name.endswith(suffix)), None)
     if (path / "events.csv").is_file() or (path / "events.csv.gz").is_file():
         return "events"
+    if any((path / "data").rglob("*.parquet")):
+        return "meds"
     return "npy" if any(path.glob("*.npy")) else None
 
 

@@ -34,6 +34,7 @@ class Request:
         split: array or column of the parts, or None.
         id: array or column of the names, or None.
         exclude: per column of a table, the values that exclude a row.
+        window: hours before the prediction time of which series are read (MEDS).
         labelled: labels must be there.
     """
 
@@ -43,6 +44,7 @@ class Request:
     split: str | None
     id: str | None
     exclude: Mapping[str, tuple[str, ...]]
+    window: float
     labelled: bool
 
     @property
@@ -68,7 +70,7 @@ class Request:
                 if old is None
                 else Input(old.kind, _union(old.columns, new.columns), (*old.categorical, *new.categorical))
             )
-        return cls(inputs, files.target, files.group, files.split, files.id, files.exclude, labelled)
+        return cls(inputs, files.target, files.group, files.split, files.id, files.exclude, files.window, labelled)
 
 
 def _union(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
