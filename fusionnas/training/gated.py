@@ -26,7 +26,7 @@ from fusionnas.gates.paths import paths
 from fusionnas.gates.spending import Spending
 from fusionnas.run.unit import Checkpoint
 from fusionnas.space.schema import Gating
-from fusionnas.training.method import Methods, Reads
+from fusionnas.training.method import Methods, Reads, Trainee
 from fusionnas.training.optimizer import Average, cosine, make_optimizer
 from fusionnas.training.randomness import derive, seeded
 from fusionnas.training.recipe import Recipe
@@ -75,7 +75,7 @@ def train_gated(
         trained = train(network, plan.train, plan.schedule, plan.recipe, seed=derive(seed, "paths"),
                         checkpoint=checkpoint, watch=watch)  # fmt: skip
     else:
-        trained = Trained(second["first"]["epoch"], second["first"]["loss"], second["first"]["history"])
+        trained = Trained(**second["first"])
     with seeded(derive(seed, "gates")):
         stage = _SecondStage(network, plan, seed, trained)
         if second is not None:
@@ -114,19 +114,24 @@ class _SecondStage:
         first, last = plan.gating.temperature
         temperature = first * (last / first) ** (self.epoch / max(1, plan.gating.epochs - 1))
         held_out = _forever(plan.gates, size, self.batches)
-        for batch in plan.train.batches(size, self.batches):
+        # Counted on from the first stage: what a method does at the start of a training is done.
+        self.methods.begin(plan.schedule.horizon + self.epoch, self._trainee(), plan.train)
+        for batch in self.methods.kept(plan.train).batches(size, self.batches):
             self._step_gates(next(held_out), temperature)
             self.loss = self._step_weights(batch)
             self.average.update(self.network)
         self.epoch += 1
         finite(self.loss, self.epoch)
 
+    def _trainee(self) -> Trainee:
+        return Trainee(self.network, GatedNetwork.encode, GatedNetwork.decode)
+
     def _step_weights(self, batch: Part) -> float:
         network = self.network.train()
         for name in self.frozen:
             network.encoders[name].eval()
         network.draw = exploring(self.plan.gating.explore)
-        loss, step = self.methods.loss(batch.inputs, batch.target, network.encode, network.decode)
+        loss, step = self.methods.loss(self._trainee(), batch.inputs, batch.target)
         network.zero_grad(set_to_none=True)
         self.weights.zero_grad(set_to_none=True)
         loss.backward()
@@ -153,7 +158,7 @@ class _SecondStage:
         return {
             "network": self.network.state_dict(), "weights": self.weights.state_dict(),
             "gates": self.gates.state_dict(), "methods": self.methods.state_dict(), "average": self.average.to_state(),
-            "first": {"epoch": self.first.epoch, "loss": self.first.loss, "history": self.first.history},
+            "first": vars(self.first),
             "epoch": self.epoch, "torch": torch.get_rng_state(), "batches": self.batches.get_state(),
         }  # fmt: skip
 

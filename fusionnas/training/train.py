@@ -153,7 +153,8 @@ class _Loop:
         return float(loss.detach())
 
     def _trainee(self, encoded: Encoded | None = None) -> Trainee:
-        return Trainee(self.network, partial(FusionNetwork.encode, encoded=encoded), FusionNetwork.decode)
+        kind = type(self.network)  # a gated network decodes in its own way
+        return Trainee(self.network, partial(kind.encode, encoded=encoded), kind.decode)
 
     def _score(self, part: Part) -> Tensor:
         current = {key: value.clone() for key, value in self.network.state_dict().items()}
