@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from fusionnas.feature import Feature
 from fusionnas.layers import LayerNorm, Linear
-from fusionnas.operators.attention import attend, most_heads
 from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator
 
 
@@ -39,7 +38,7 @@ class CrossAttention(FusionOperator):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__(inputs, width)
-        self.heads = most_heads(width)
+        self.heads = next(heads for heads in (4, 2, 1) if width % heads == 0)
         self.norm, self.norm_ffn = LayerNorm(width), LayerNorm(width)
         self.query = Linear(width, (inputs - 1) * width, bias=False)
         # One module per source: sources differ in length, so one product cannot serve them all.
@@ -65,7 +64,14 @@ class CrossAttention(FusionOperator):
         """Queries (..., T_0, D) and a source (..., T_j, D) -> (..., T_0, D); zeros where no source token is real."""
         values = torch.where(source.mask.unsqueeze(-1), source.values, 0.0)
         key, value = key_value(self.norm(values)).split(self.width, -1)
-        return attend(query, key, value, source.mask, heads=self.heads)
+        mask = source.mask.reshape(-1, 1, 1, source.mask.shape[-1])
+        out = functional.scaled_dot_product_attention(self._split(query), self._split(key), self._split(value), mask)
+        some = source.mask.any(-1)[..., None, None]
+        return torch.where(some, out.transpose(1, 2).reshape(query.shape), 0.0)
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(..., T, D) -> (N, heads, T, D / heads), members and samples in one dimension N."""
+        return x.reshape(-1, x.shape[-2], self.heads, self.width // self.heads).transpose(1, 2)
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -153,8 +153,8 @@ class _Loop:
         return float(loss.detach())
 
     def _trainee(self, encoded: Encoded | None = None) -> Trainee:
-        kind = type(self.network)  # a gated network decodes in its own way
-        return Trainee(self.network, partial(kind.encode, encoded=encoded), kind.decode)
+        form = type(self.network)
+        return Trainee(self.network, partial(form.encode, encoded=encoded), form.decode)
 
     def _score(self, part: Part) -> Tensor:
         current = {key: value.clone() for key, value in self.network.state_dict().items()}
