@@ -51,6 +51,8 @@ class Feature(NamedTuple):
 
 def pool(feature: Feature) -> Tensor:
     """Masked mean over tokens, (..., B, T, D) -> (..., B, D); zeros where no token is real."""
+    if feature.values.shape[-2] == 1:
+        return feature.values.squeeze(-2)  # zero where masked, as in every feature
     weight = feature.mask.unsqueeze(-1).to(feature.values.dtype)
     return (feature.values * weight).sum(-2) / weight.sum(-2).clamp_min(1)
 

@@ -55,14 +55,19 @@ class FusionHead(nn.Module):
 
     def forward(self, features: Mapping[Point, Feature]) -> Tensor:
         """Features (..., B, T, D) by fusion point -> logits (..., B, C)."""
-        known: dict[Source, Feature] = {point: self.dropped(feature) for point, feature in features.items()}
-        for index in range(len(self.plan)):
-            known[NodeRef(index)] = self.node(index, known)
-        return self.read(known[self.output])
+        dropped = {point: self.dropped(feature) for point, feature in features.items()}
+        return self.read(self.fuse(dropped))
 
     def dropped(self, feature: Feature) -> Feature:
         """A fusion point as nodes see it: with dropout."""
         return feature._replace(values=self.dropout(feature.values))
+
+    def fuse(self, features: Mapping[Point, Feature]) -> Feature:
+        """Fusion points as nodes see them -> the output's feature (..., B, T, D)."""
+        known: dict[Source, Feature] = {point: feature for point, feature in features.items()}
+        for index in range(len(self.plan)):
+            known[NodeRef(index)] = self.node(index, known)
+        return known[self.output]
 
     def node(self, index: int, known: Mapping[Source, Feature]) -> Feature:
         """One node, from what is known."""
@@ -70,10 +75,15 @@ class FusionHead(nn.Module):
         assert isinstance(operator, FusionOperator)
         return run_operator(operator, [known[source] for source in self.plan[index]])
 
+    @property
+    def drops_fused(self) -> bool:
+        """Whether dropout also falls on the fused vector: not on a lone point, not on logits."""
+        return bool(self.plan) and not self.decides
+
     def read(self, feature: Feature) -> Tensor:
         """The output's feature (..., B, T, D) -> logits (..., B, C)."""
         fused = pool(feature).unsqueeze(-2)
-        logits: Tensor = self.readout(self.dropout(fused) if self.plan and not self.decides else fused)
+        logits: Tensor = self.readout(self.dropout(fused) if self.drops_fused else fused)
         return logits.squeeze(-2)
 
 

@@ -10,7 +10,14 @@ import torch
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 
 
 @register_operator("additive_multiplicative")
@@ -41,7 +48,7 @@ class AdditiveMultiplicative(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> their weighted sum plus their projected product."""
         values, present = vector_slots(features)
-        factors = torch.where(present.unsqueeze(-1), self.factors(values), 1.0)
+        factors = where_present(present.unsqueeze(-1), self.factors(values), 1.0)
         product = functools.reduce(torch.mul, factors.unbind(-2))
         return vector_result(self.terms(values.flatten(-2)) + self.project(product), present.any(-1))
 

@@ -123,10 +123,23 @@ def vector_slots(features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
     """k vectors side by side: values (..., B, k, D), zero where absent, and presence (..., B, k)."""
     present = torch.stack([feature.present for feature in features], -1)
     values = torch.cat([feature.values for feature in features], -2)
-    return torch.where(present.unsqueeze(-1), values, 0.0), present
+    return where_present(present.unsqueeze(-1), values), present
 
 
 def vector_result(values: Tensor, present: Tensor) -> Feature:
     """A fused vector (..., B, D) as a feature of one token; zero where ``present`` (..., B) is False."""
     mask = present.unsqueeze(-1)
-    return Feature(torch.where(mask, values, 0.0).unsqueeze(-2), mask, present)
+    return Feature(where_present(mask, values).unsqueeze(-2), mask, present)
+
+
+def where_present(present: Tensor, values: Tensor, absent: float | Tensor = 0.0) -> Tensor:
+    """``values`` where ``present`` (broadcast against it), else ``absent``; ``values`` itself where all is there."""
+    return values if everywhere(present) else torch.where(present, values, absent)
+
+
+def everywhere(flags: Tensor) -> bool:
+    """Whether all flags are known to be true: looked up on a CPU, where that costs a twentieth of a selection.
+
+    False while a program is traced, and on other devices, which would have to wait for the answer.
+    """
+    return flags.device.type == "cpu" and not torch.compiler.is_compiling() and bool(flags.all())

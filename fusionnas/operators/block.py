@@ -6,11 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
-
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 from fusionnas.operators.mutan import RANK, mutan_parameters, sum_of_products
 
 CHUNKS = 4
@@ -50,7 +55,7 @@ class Block(FusionOperator):
         reduced = self.reduce(values).tanh()
         chunks = reduced.reshape(*reduced.shape[:-2], self.inputs * self.chunks, -1)
         factors = self.factors(chunks).reshape(*reduced.shape[:-1], self.chunks, -1)
-        factors = torch.where(present[..., None, None], factors, 1.0)
+        factors = where_present(present[..., None, None], factors, 1.0)
         mixed = sum_of_products(factors.transpose(-2, -3), RANK).flatten(-2)
         return vector_result(self.project(mixed), present.any(-1))
 

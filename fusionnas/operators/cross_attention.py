@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from fusionnas.feature import Feature
 from fusionnas.layers import LayerNorm, Linear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator
+from fusionnas.operators.base import FusionOperator, OperatorFacts, everywhere, register_operator, where_present
 
 
 @register_operator("cross_attention")
@@ -50,7 +50,7 @@ class CrossAttention(FusionOperator):
         """k sequences -> the first one, informed by the others."""
         target = features[0]
         real = target.mask.unsqueeze(-1)
-        values = torch.where(real, target.values, 0.0)
+        values = where_present(real, target.values)
         queries = self.query(self.norm(values)).split(self.width, -1)
         answers = [
             self._attend(query, source, answer)
@@ -58,16 +58,16 @@ class CrossAttention(FusionOperator):
         ]
         fused = values + self.answer(torch.cat(answers, -1))
         fused = fused + self.project(functional.gelu(self.hidden(self.norm_ffn(fused))))
-        return Feature(torch.where(real, fused, 0.0), target.mask, target.present)
+        return Feature(where_present(real, fused), target.mask, target.present)
 
     def _attend(self, query: Tensor, source: Feature, key_value: nn.Module) -> Tensor:
         """Queries (..., T_0, D) and a source (..., T_j, D) -> (..., T_0, D); zeros where no source token is real."""
-        values = torch.where(source.mask.unsqueeze(-1), source.values, 0.0)
+        values = where_present(source.mask.unsqueeze(-1), source.values)
         key, value = key_value(self.norm(values)).split(self.width, -1)
-        mask = source.mask.reshape(-1, 1, 1, source.mask.shape[-1])
+        mask = None if everywhere(source.mask) else source.mask.reshape(-1, 1, 1, source.mask.shape[-1])
         out = functional.scaled_dot_product_attention(self._split(query), self._split(key), self._split(value), mask)
         some = source.mask.any(-1)[..., None, None]
-        return torch.where(some, out.transpose(1, 2).reshape(query.shape), 0.0)
+        return where_present(some, out.transpose(1, 2).reshape(query.shape))
 
     def _split(self, x: Tensor) -> Tensor:
         """(..., T, D) -> (N, heads, T, D / heads), members and samples in one dimension N."""

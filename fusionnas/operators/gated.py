@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
-
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 
 
 @register_operator("gated")
@@ -38,7 +43,7 @@ class Gated(FusionOperator):
         values, present = vector_slots(features)
         gates = self.gates(values.flatten(-2)).sigmoid().reshape(values.shape)
         terms = gates * self.transforms(values).tanh()
-        return vector_result(torch.where(present.unsqueeze(-1), terms, 0.0).sum(-2), present.any(-1))
+        return vector_result(where_present(present.unsqueeze(-1), terms).sum(-2), present.any(-1))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

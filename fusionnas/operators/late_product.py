@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionnas.layers import per_member
-from fusionnas.operators.base import OperatorFacts, register_operator
+from fusionnas.operators.base import OperatorFacts, register_operator, where_present
 from fusionnas.operators.decision import Decision, as_logits, log_probabilities
 
 
@@ -36,7 +36,7 @@ class LateProduct(Decision):
         """The weighted sum of the experts' log-probabilities."""
         known = as_logits(log_probabilities(logits), self.outputs)
         weights = per_member(self.weights, known[..., 0]).unsqueeze(-1)
-        return torch.where(present.unsqueeze(-1), weights * known, 0.0).sum(-2)
+        return where_present(present.unsqueeze(-1), weights * known).sum(-2)
 
     @classmethod
     def count_rule(cls, inputs: int, outputs: int) -> int:

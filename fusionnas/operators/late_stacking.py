@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from fusionnas.layers import Linear
-from fusionnas.operators.base import OperatorFacts, register_operator
+from fusionnas.operators.base import OperatorFacts, register_operator, where_present
 from fusionnas.operators.decision import Decision, log_probabilities
 
 
@@ -39,7 +38,7 @@ class LateStacking(Decision):
         """The linear map of the experts' predictions."""
         known = log_probabilities(logits).exp()
         undecided = known.shape[-1] * known[..., : self.outputs] - 1
-        predictions = torch.where(present.unsqueeze(-1), undecided, 0.0)
+        predictions = where_present(present.unsqueeze(-1), undecided)
         return self.over_experts(predictions.to(logits.dtype).flatten(-2))  # type: ignore[no-any-return]
 
     @classmethod

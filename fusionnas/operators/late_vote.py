@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fusionnas.operators.base import OperatorFacts, register_operator
+from fusionnas.operators.base import OperatorFacts, register_operator, where_present
 from fusionnas.operators.decision import Decision, as_logits, log_probabilities
 from fusionnas.operators.gated_hard import straight_through
 
@@ -37,5 +36,5 @@ class LateVote(Decision):
         """The logarithms of the smoothed shares of votes."""
         known = log_probabilities(logits)
         votes = functional.one_hot(known.argmax(-1), known.shape[-1]).to(known.dtype)
-        given = torch.where(present.unsqueeze(-1), straight_through(votes, known.exp()), 0.0).sum(-2)
+        given = where_present(present.unsqueeze(-1), straight_through(votes, known.exp())).sum(-2)
         return as_logits(((given + 0.5) / (given.sum(-1, keepdim=True) + known.shape[-1] / 2)).log(), self.outputs)

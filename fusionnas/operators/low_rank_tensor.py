@@ -12,7 +12,14 @@ from torch import nn
 
 from fusionnas.feature import Feature
 from fusionnas.layers import SlotLinear, per_member
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 
 RANK = 4
 
@@ -47,7 +54,7 @@ class LowRankTensor(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the scaled sum of the products of their factors."""
         values, present = vector_slots(features)
-        factors = torch.where(present.unsqueeze(-1), self.factors(values), 1.0)
+        factors = where_present(present.unsqueeze(-1), self.factors(values), 1.0)
         product = functools.reduce(torch.mul, factors.unbind(-2))
         # Ranks before channels: a sum over an innermost dimension of 4 would cost more than the products.
         scaled = product * per_member(self.scales.repeat_interleave(self.width, -1), product)

@@ -13,7 +13,14 @@ from torch.nn import functional
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 
 FACTOR = 2
 
@@ -48,7 +55,7 @@ class Mfb(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the projected, normalised, pooled product of their factors."""
         values, present = vector_slots(features)
-        factors = torch.where(present.unsqueeze(-1), self.factors(values), 1.0)
+        factors = where_present(present.unsqueeze(-1), self.factors(values), 1.0)
         product = functools.reduce(torch.mul, factors.unbind(-2))
         pooled = product.reshape(*product.shape[:-1], self.width, FACTOR).sum(-1)
         return vector_result(self.project(functional.normalize(signed_sqrt(pooled), dim=-1)), present.any(-1))

@@ -13,7 +13,14 @@ from torch.nn import functional
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 from fusionnas.operators.mfb import FACTOR, mfb_parameters, signed_sqrt
 
 ORDERS = 2
@@ -48,7 +55,7 @@ class Mfh(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the projected, normalised poolings."""
         values, present = vector_slots(features)
-        factors = torch.where(present.unsqueeze(-1), self.factors(values), 1.0)
+        factors = where_present(present.unsqueeze(-1), self.factors(values), 1.0)
         first, second = functools.reduce(torch.mul, factors.unbind(-2)).chunk(ORDERS, -1)
         pooled = torch.cat((self._pool(first), self._pool(first * second)), -1)
         return vector_result(self.project(pooled), present.any(-1))

@@ -10,7 +10,14 @@ import torch
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 
 
 @register_operator("mlb")
@@ -35,7 +42,7 @@ class Mlb(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the projected product of their squashed factors."""
         values, present = vector_slots(features)
-        factors = torch.where(present.unsqueeze(-1), self.factors(values).tanh(), 1.0)
+        factors = where_present(present.unsqueeze(-1), self.factors(values).tanh(), 1.0)
         return vector_result(self.project(functools.reduce(torch.mul, factors.unbind(-2))), present.any(-1))
 
     @classmethod

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from fusionnas.feature import Feature
 from fusionnas.layers import LayerNorm, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 
 BETA = 1.0
 SMALL = 1e-6
@@ -50,8 +57,8 @@ class ModalityShift(FusionOperator):
         first, others = values[..., 0, :], values[..., 1:, :]
         both = torch.cat((others, values[..., :1, :].expand_as(others)), -1)
         shifts = self.gates(both).relu() * self.shifts(others)
-        shift = torch.where(present[..., 1:, None], shifts, 0.0).sum(-2)
-        share = torch.where(present[..., :1], bounded_share(first, shift), 1.0)
+        shift = where_present(present[..., 1:, None], shifts).sum(-2)
+        share = where_present(present[..., :1], bounded_share(first, shift), 1.0)
         return vector_result(self.norm(first + share * shift), present.any(-1))
 
     @classmethod

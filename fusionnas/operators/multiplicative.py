@@ -10,7 +10,14 @@ import torch
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 
 
 @register_operator("multiplicative")
@@ -40,7 +47,7 @@ class Multiplicative(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the projected product of their factors."""
         values, present = vector_slots(features)
-        factors = torch.where(present.unsqueeze(-1), self.factors(values), 1.0)
+        factors = where_present(present.unsqueeze(-1), self.factors(values), 1.0)
         product = functools.reduce(torch.mul, factors.unbind(-2))
         return vector_result(self.project(product), present.any(-1))
 

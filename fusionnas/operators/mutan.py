@@ -12,7 +12,14 @@ from torch import Tensor
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 
 RANK = 4
 
@@ -46,7 +53,7 @@ class Mutan(FusionOperator):
         """k vectors -> the projected sum of the products of their factors."""
         values, present = vector_slots(features)
         factors = self.factors(self.reduce(values).tanh())
-        mixed = sum_of_products(torch.where(present.unsqueeze(-1), factors, 1.0), RANK)
+        mixed = sum_of_products(where_present(present.unsqueeze(-1), factors, 1.0), RANK)
         return vector_result(self.project(mixed), present.any(-1))
 
     @classmethod

@@ -14,7 +14,14 @@ from torch import Tensor
 from fusionnas.errors import SpaceError
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 
 NARROW = 8
 MAX_TENSOR_WIDTH = 1_000_000
@@ -78,12 +85,12 @@ class TensorFusion(FusionOperator):
         outer, present = self._outer(features)
         nothing = self.project(torch.zeros_like(outer))
         given = {block: self.project(outer * self._where(block, outer)) - nothing for block in self._blocks()}
-        return {block: torch.where(present.unsqueeze(-1), value, 0.0) for block, value in given.items()}
+        return {block: where_present(present.unsqueeze(-1), value) for block, value in given.items()}
 
     def _outer(self, features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
         """The outer product (..., B, (q + 1)^k), the last input slowest, and presence (..., B)."""
         values, present = vector_slots(features)
-        narrow = torch.where(present.unsqueeze(-1), self.narrows(values), 0.0)
+        narrow = where_present(present.unsqueeze(-1), self.narrows(values))
         ones = torch.ones_like(narrow[..., :1])
         outer = functools.reduce(outer_product, torch.cat((ones, narrow), -1).unbind(-2))
         return outer, present.any(-1)

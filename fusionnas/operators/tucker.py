@@ -12,7 +12,14 @@ from torch import Tensor
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 from fusionnas.operators.tensor import outer_product, reorder_outer
 
 MIDDLE = 16
@@ -74,7 +81,7 @@ def or_unit(values: Tensor, present: Tensor) -> Tensor:
     """Values (..., k, q) where ``present`` (..., k), elsewhere the first unit vector."""
     unit = torch.zeros_like(values)
     unit[..., 0] = 1
-    return torch.where(present.unsqueeze(-1), values, unit)
+    return where_present(present.unsqueeze(-1), values, unit)
 
 
 def tucker_parameters(widths: Sequence[int], outputs: int, *, middle: int, chunks: int = 1) -> int:

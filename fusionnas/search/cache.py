@@ -1,12 +1,13 @@
 """Features of every fusion point, encoded once, standardised, ready for training many heads.
 
-Shapes: P fusion points (and one row of nothing at the end), N samples, T tokens, D width.
+Shapes: P fusion points, N samples, B of them in a batch, T tokens, D width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,8 +16,49 @@ from torch.nn import functional
 from fusionnas.architecture import Point
 from fusionnas.data.base import Part
 from fusionnas.feature import Feature, pool
+from fusionnas.training.randomness import seeded
 
 MOST_TOKENS = 8  # of a cached sequence: attention heads over 24 tokens take fifty times as long as vector heads
+_CHUNK = 512  # samples that are encoded at a time
+
+
+class Batch(NamedTuple):
+    """Cached features of some samples; row P, after the last point, is nothing: absent everywhere.
+
+    Attributes:
+        vectors: (P + 1, B, D).
+        present: (P + 1, B).
+        tokens, masks: (P + 1, B, T, D) and (P + 1, B, T), or None.
+        target: (B,).
+        fused: (B, D) dropout factors of the fused vector; None = no dropout.
+    """
+
+    vectors: Tensor
+    present: Tensor
+    tokens: Tensor | None
+    masks: Tensor | None
+    target: Tensor
+    fused: Tensor | None
+
+    def features(self, rows: Tensor, *, tokens: bool) -> Feature:
+        """Row ``rows[g]`` for every member g: (G, B, T, D), T = 1 unless ``tokens``."""
+        present = self.present.index_select(0, rows)
+        if not tokens:
+            return Feature(self.vectors.index_select(0, rows).unsqueeze(-2), present.unsqueeze(-1), present)
+        assert self.tokens is not None and self.masks is not None
+        return Feature(self.tokens.index_select(0, rows), self.masks.index_select(0, rows), present)
+
+    def feature(self, row: int, *, tokens: bool) -> Feature:
+        """One row: (B, T, D)."""
+        present = self.present[row]
+        if not tokens:
+            return Feature(self.vectors[row].unsqueeze(-2), present.unsqueeze(-1), present)
+        assert self.tokens is not None and self.masks is not None
+        return Feature(self.tokens[row], self.masks[row], present)
+
+    def dropped(self, fused: Tensor) -> Tensor:
+        """Dropout on a fused vector (..., B, D)."""
+        return fused if self.fused is None else fused * self.fused
 
 
 @dataclass(frozen=True)
@@ -24,12 +66,12 @@ class Cache:
     """Cached features of one part.
 
     Attributes:
-        points: what row p is; the row after the last point is all absent.
-        vectors: (P + 1, N, D) masked means over tokens.
-        present: (P + 1, N) bool.
-        tokens: (P + 1, N, T, D), coarsened to at most ``MOST_TOKENS``, padded to the longest; None where no operator
+        points: what place p is.
+        vectors: (N, P, D) masked means over tokens.
+        present: (N, P) bool.
+        tokens: (N, P, T, D), coarsened to at most ``MOST_TOKENS``, padded to the longest; None where no operator
             reads tokens.
-        masks: (P + 1, N, T) bool, or None.
+        masks: (N, P, T) bool, or None.
         target: (N,) labels.
     """
 
@@ -40,21 +82,37 @@ class Cache:
     masks: Tensor | None
     target: Tensor
 
-    def rows(self, index: Tensor) -> Cache:
-        """The samples ``index``."""
-        return Cache(
-            self.points, self.vectors[:, index], self.present[:, index],
-            None if self.tokens is None else self.tokens[:, index],
-            None if self.masks is None else self.masks[:, index], self.target[index],
-        )  # fmt: skip
+    def batches(self, size: int, dropout: float = 0.0, *, seed: int | None = None) -> Iterator[Batch]:
+        """All samples, ``size`` at a time; with a seed shuffled and with dropout, without one neither.
 
-    def gather(self, places: Tensor, *, sequence: bool) -> Feature:
-        """Row ``places[g]`` for every member g: (G, N, T, D), T = 1 unless ``sequence``."""
-        present = self.present[places]
-        if not sequence:
-            return Feature.vector(self.vectors[places], present)
-        assert self.tokens is not None and self.masks is not None
-        return Feature(self.tokens[places], self.masks[places], present)
+        A channel of a point is dropped for all of a sample's tokens, and for every head that reads it.
+        """
+        if seed is None:
+            for index in torch.arange(len(self.target)).split(size):
+                yield self._batch(index, 0.0)
+            return
+        order = torch.randperm(len(self.target), generator=torch.Generator().manual_seed(seed))
+        with seeded(seed):
+            for index in order.split(size):
+                yield self._batch(index, dropout)
+
+    def _batch(self, index: Tensor, dropout: float) -> Batch:
+        vectors, tokens = _by_point(self.vectors[index]), None if self.tokens is None else _by_point(self.tokens[index])
+        fused = None
+        if dropout:
+            kept = functional.dropout(torch.ones_like(vectors), dropout)
+            # The row of nothing has no use for its factors: they serve the fused vector.
+            fused, vectors = kept[-1], vectors * kept
+            tokens = None if tokens is None else tokens * kept.unsqueeze(-2)
+        masks = None if self.masks is None else _by_point(self.masks[index])
+        return Batch(vectors, _by_point(self.present[index]), tokens, masks, self.target[index], fused)
+
+
+def _by_point(rows: Tensor) -> Tensor:
+    """(B, P, ...) -> (P + 1, B, ...), the last all zero."""
+    out = rows.new_zeros(rows.shape[1] + 1, rows.shape[0], *rows.shape[2:])
+    out[:-1] = rows.transpose(0, 1)
+    return out
 
 
 Encode = Callable[[Mapping[str, Feature]], Mapping[Point, Feature]]
@@ -94,16 +152,16 @@ def _standardized(feature: Feature, mean: Tensor, std: Tensor) -> Feature:
 
 
 def _cache(features: Mapping[Point, Feature], points: tuple[Point, ...], target: Tensor, *, tokens: bool) -> Cache:
-    vectors = torch.stack([pool(features[p]) for p in points])
-    present = torch.stack([features[p].present for p in points])
+    vectors = torch.stack([pool(features[p]) for p in points], 1)
+    present = torch.stack([features[p].present for p in points], 1)
     sequences = masks = None
     if tokens:
         coarse = [_coarse(features[p]) for p in points]
         length = max(f.values.shape[-2] for f in coarse)
         pads = [(f, length - f.values.shape[-2]) for f in coarse]
-        sequences = _with_nothing(torch.stack([functional.pad(f.values, (0, 0, 0, n)) for f, n in pads]))
-        masks = _with_nothing(torch.stack([functional.pad(f.mask, (0, n)) for f, n in pads]))
-    return Cache(points, _with_nothing(vectors), _with_nothing(present), sequences, masks, target)
+        sequences = torch.stack([functional.pad(f.values, (0, 0, 0, n)) for f, n in pads], 1)
+        masks = torch.stack([functional.pad(f.mask, (0, n)) for f, n in pads], 1)
+    return Cache(points, vectors, present, sequences, masks, target)
 
 
 def _coarse(feature: Feature) -> Feature:
@@ -116,7 +174,3 @@ def _coarse(feature: Feature) -> Feature:
     values = functional.pad(feature.values, (0, 0, 0, missing)).unflatten(-2, (-1, size))
     mask = functional.pad(feature.mask, (0, missing)).unflatten(-1, (-1, size))
     return Feature(pool(Feature(values, mask, mask.any(-1))), mask.any(-1), feature.present)
-
-
-def _with_nothing(rows: Tensor) -> Tensor:
-    return torch.cat((rows, torch.zeros_like(rows[:1])))

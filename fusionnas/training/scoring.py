@@ -23,9 +23,11 @@ def nll(logits: Tensor, target: Tensor) -> Tensor:
     if logits.shape[-1] == 1:
         wanted = target.to(logits.dtype).expand(logits.shape[:-1])
         return functional.binary_cross_entropy_with_logits(logits[..., 0], wanted, reduction="none")
-    flat = logits.reshape(-1, logits.shape[-1])
-    wanted = target.expand(logits.shape[:-1]).reshape(-1)
-    return functional.cross_entropy(flat, wanted, reduction="none").reshape(logits.shape[:-1])
+    if logits.dim() == 2:
+        return functional.cross_entropy(logits, target, reduction="none")
+    # Classes first: a softmax over a short innermost dimension takes four times as long.
+    log_probability = logits.movedim(-1, 0).contiguous().log_softmax(0)
+    return -log_probability.gather(0, target.expand(logits.shape[:-1]).unsqueeze(0)).squeeze(0)
 
 
 def probabilities(logits: Tensor) -> Array:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
 from fusionnas.network import FusionHead
 from fusionnas.search.cache import Cache, build_caches
-from fusionnas.search.halving import halve, rescore
-from fusionnas.search.heads import Candidate, HeadSettings, HeadStack, SequentialHeads, initial_head
+from fusionnas.search.halving import LARGEST_STACK, SAME_WIRING, Contest, grouped, halve, rescore
+from fusionnas.search.heads import Candidate, HeadSettings, SequentialHeads, initial_head
 from fusionnas.search.pool import pool
+from fusionnas.search.stack import HeadStack
 from fusionnas.space import SearchSpace
 from fusionnas.supernet import Alphas, Supernet
 from fusionnas.supernet.mixing import even
 from tests.spaces import DECISIONS, OPERATORS, tiny_data, tiny_signature, tiny_space
 
-SETTINGS = HeadSettings(width=8, outputs=1, batch_size=32)
+SETTINGS = HeadSettings(width=8, outputs=1, batch_size=32, dropout=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,11 @@ def caches() -> dict[str, Cache]:
     return build_caches(encode, {"train": data.train, "select": data.select}, space.points(), tokens=True)
 
 
+@pytest.fixture
+def contest(caches: dict[str, Cache]) -> Contest:
+    return Contest(caches["train"], caches["select"], SETTINGS, seed=0)
+
+
 def candidates_of(space: SearchSpace, operators: tuple[str, ...], count: int) -> list[Candidate]:
     rng, found = random.Random(1), []
     while len(found) < count:
@@ -40,13 +47,25 @@ def candidates_of(space: SearchSpace, operators: tuple[str, ...], count: int) ->
     return found
 
 
-def test_cache_is_standardised_on_real_tokens_and_ends_with_nothing(caches: dict[str, Cache]) -> None:
+def test_cache_is_standardised_on_real_tokens_and_batches_end_with_nothing(caches: dict[str, Cache]) -> None:
     cache = caches["train"]
     assert cache.tokens is not None and cache.masks is not None
-    real = cache.tokens[0][cache.masks[0]]
+    real = cache.tokens[:, 0][cache.masks[:, 0]]
     torch.testing.assert_close(real.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
     torch.testing.assert_close(real.std(0), torch.ones(8), atol=1e-4, rtol=0)
-    assert not cache.present[-1].any() and not cache.vectors[-1].any()
+    for batch in cache.batches(32, 0.5, seed=1):
+        assert batch.vectors.shape == (len(cache.points) + 1, 32, 8)
+        assert not batch.present[-1].any() and not batch.vectors[-1].any()
+
+
+def test_batches_are_a_function_of_the_seed_and_dropout_keeps_the_mean(caches: dict[str, Cache]) -> None:
+    first, again = (list(caches["train"].batches(96, 0.5, seed=4)) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first[0], again[0], strict=True))
+    (plain,) = caches["train"].batches(96)
+    assert torch.equal(plain.vectors[:-1], caches["train"].vectors.transpose(0, 1)) and plain.fused is None
+    fused = first[0].fused
+    assert fused is not None and set(fused.unique().tolist()) == {0.0, 2.0}
+    assert float(fused.mean()) == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +81,7 @@ def test_stacked_heads_equal_single_heads(caches: dict[str, Cache], operators: t
     alone = SequentialHeads(members, SETTINGS, space.points())
     torch.testing.assert_close(stack.losses(caches["select"]), alone.losses(caches["select"]), rtol=1e-5, atol=1e-5)
     for heads in (stack, alone):
-        heads.fit(caches["train"], [1.0], seed=3)
+        heads.fit(caches["train"], [1.0, 0.5], seed=3)
     torch.testing.assert_close(stack.losses(caches["select"]), alone.losses(caches["select"]), rtol=1e-3, atol=1e-3)
 
 
@@ -75,17 +94,37 @@ def test_sequences_of_the_pool_decide_last_or_not_at_all() -> None:
     assert {a.nodes[-1].operator for a in found if a.nodes} >= set(DECISIONS)
 
 
-def test_kept_members_go_on_as_if_the_others_had_never_been(caches: dict[str, Cache]) -> None:
-    space = tiny_space()
-    members = candidates_of(space, ("additive", "gated"), 5)
-    thinned, whole = (HeadStack(members, SETTINGS, space.points()) for _ in range(2))
-    thinned.fit(caches["train"], [1.0], seed=3)
-    thinned.keep([1, 4])
-    thinned.fit(caches["train"], [1.0], seed=3, start=1)
-    whole.fit(caches["train"], [1.0, 1.0], seed=3)
-    torch.testing.assert_close(
-        thinned.losses(caches["select"]), whole.losses(caches["select"])[[1, 4]], rtol=1e-4, atol=1e-5
-    )
+def test_a_head_trains_the_same_whoever_trains_beside_it(contest: Contest) -> None:
+    members = candidates_of(tiny_space(), ("additive", "gated"), 9)
+    together = contest.losses(members, [1.0, 1.0])
+    apart = torch.cat([contest.losses(members[:2], [1.0, 1.0]), contest.losses(members[2:], [1.0, 1.0])])
+    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)
+
+
+def test_groups_share_operators_and_large_ones_their_wiring() -> None:
+    space = tiny_space(operators=("additive", "mlp"))
+    rng = random.Random(0)
+    members = [Candidate(space.sample(rng), seed) for seed in range(700)]
+    groups = grouped(members)
+    assert sorted(place for group in groups for place in group) == list(range(700))
+    for group in groups:
+        assert len(group) <= LARGEST_STACK and len({members[i].operators for i in group}) == 1
+    same = [group for group in groups if len({members[i].wiring for i in group}) == 1 and len(group) >= SAME_WIRING]
+    assert len(same) > 4
+
+
+def test_a_head_that_diverges_comes_last(contest: Contest) -> None:
+    members = [Candidate(a, 0) for a in (space_sample(n) for n in range(6))]
+    broken = replace(contest, train=replace(contest.train, vectors=contest.train.vectors.clone()))
+    broken.train.vectors[:, 0] = torch.nan  # one fusion point
+    point = broken.train.points[0]
+    ranked = halve(members, broken, rungs=(1,), eta=2, keep=2, watch=lambda *_: None)
+    reads = [point in candidate.architecture.points() for candidate, _ in ranked]
+    assert reads == sorted(reads) and any(reads) and not all(reads)
+
+
+def space_sample(seed: int):
+    return tiny_space(operators=("additive",), nodes=1, inputs="2").sample(random.Random(seed), nodes=1)
 
 
 def test_initial_head_is_a_function_of_architecture_and_seed(caches: dict[str, Cache]) -> None:
@@ -99,22 +138,22 @@ def test_initial_head_is_a_function_of_architecture_and_seed(caches: dict[str, C
     assert isinstance(initial_head(candidate, SETTINGS), FusionHead)
 
 
-def test_halving_ranks_by_loss_and_is_the_same_twice(caches: dict[str, Cache]) -> None:
+def test_halving_ranks_by_loss_and_is_the_same_twice(contest: Contest) -> None:
     space = tiny_space()
     layers = {name: (m.encoder[0],) * m.levels for name, m in space.file.modalities.items()}
-    contestants, references = pool(space, layers, heads=24, rng=random.Random(0))
+    contestants, references = pool(space, layers, heads=12, rng=random.Random(0))
     assert references < len(contestants) == len(set(contestants))
 
     def run() -> list[tuple[Candidate, float]]:
-        return halve([Candidate(a, 0) for a in contestants], caches["train"], caches["select"], SETTINGS,
-                     rungs=(1, 1), eta=4, keep=4, seed=0, watch=lambda *_: None)  # fmt: skip
+        members = [Candidate(a, 0) for a in contestants]
+        return halve(members, contest, rungs=(1, 1), eta=4, keep=4, watch=lambda *_: None)
 
     ranked = run()
     losses = [loss for _, loss in ranked]
     assert losses == sorted(losses) and ranked == run()
     assert len(ranked) == max(4, -(-len(contestants) // 4))
-    table = rescore([c.architecture for c, _ in ranked], caches["train"], caches["select"], SETTINGS,
-                    epochs=2, seeds=2, seed=0, watch=lambda *_: None)  # fmt: skip
+    best = [candidate.architecture for candidate, _ in ranked]
+    table = rescore(best, contest, epochs=2, seeds=2, watch=lambda *_: None)
     assert table.shape == (len(ranked), 48) and table.isfinite().all()
 
 

@@ -20,7 +20,7 @@ from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.cache import build_caches
 from fusionnas.search.choice import kendall_tau, one_standard_error
 from fusionnas.search.gradient import Relaxed, supernet_loss, train_supernet
-from fusionnas.search.halving import halve, rescore
+from fusionnas.search.halving import Contest, halve, rescore
 from fusionnas.search.heads import Candidate, HeadSettings
 from fusionnas.search.method import Found, MethodFacts, Task, register_method
 from fusionnas.search.pool import pool
@@ -129,20 +129,17 @@ def _rank_heads(task: Task, supernet: Supernet, layers: Layers) -> dict[str, Any
             {"train": Part.concat(data.train, data.alpha), "select": data.select},
             space.points(), tokens=any(operators[name].sequence for name in fusion.operators),
         )  # fmt: skip
-        train, select = caches["train"], caches["select"]
+        contest = Contest(caches["train"], caches["select"], settings, task.seed)
         contestants, references = pool(
             space, layers, heads=search.heads, rng=random.Random(derive(task.seed, "pool"))
         )
         ranked = halve(
-            [Candidate(a, task.seed) for a in contestants], train, select, settings,
-            rungs=search.rungs, eta=search.eta, keep=search.rescore, seed=task.seed, watch=watch,
+            [Candidate(a, task.seed) for a in contestants], contest,
+            rungs=search.rungs, eta=search.eta, keep=search.rescore, watch=watch,
         )  # fmt: skip
         best = [candidate.architecture for candidate, _ in ranked[: search.rescore]]
         shortlist = list(dict.fromkeys([*best, *contestants[:references]]))
-        losses = rescore(
-            shortlist, train, select, settings,
-            epochs=_RESCORE_EPOCHS, seeds=_RESCORE_SEEDS, seed=task.seed, watch=watch,
-        )  # fmt: skip
+        losses = rescore(shortlist, contest, epochs=_RESCORE_EPOCHS, seeds=_RESCORE_SEEDS, watch=watch)
         return Result(_ranking(task, supernet, shortlist, losses, len(contestants)))
 
     return task.run.unit("search/heads", compute).facts
