@@ -17,7 +17,7 @@ from fusionnas.run import Run
 from fusionnas.run.progress import QuietProgress
 from fusionnas.search.cache import build_caches
 from fusionnas.search.finalists import without
-from fusionnas.search.halving import halve, rescore
+from fusionnas.search.halving import Contest, halve, rescore
 from fusionnas.search.heads import Candidate, HeadSettings, SequentialHeads, stackable
 from fusionnas.search.method import Problem, Task, methods
 from fusionnas.search.pool import pool
@@ -123,22 +123,21 @@ def test_heads_that_cannot_be_stacked_train_one_by_one_and_compete() -> None:
     rng = random.Random(0)
     drawn = dict.fromkeys(space.sample(rng, nodes=1) for _ in range(20))
     members = [c for c in (Candidate(a, 7) for a in drawn) if c.operators == ("pairs",)]
-    assert len(members) > 3 and not stackable(members[0])
+    assert len(members) > 3 and not stackable(members[0].operators)
 
     heads = SequentialHeads(members, settings, space.points())
     heads.fit(caches["train"], [1.0], seed=3)
     before = heads.losses(caches["select"])
     assert before.shape == (len(members), len(data.select)) and not before.requires_grad
-    heads.keep([1, 3])
-    assert torch.equal(heads.losses(caches["select"]), before[[1, 3]])
-    assert heads.candidates == [members[1], members[3]]
+    alone = SequentialHeads(members[1:2], settings, space.points())
+    alone.fit(caches["train"], [1.0], seed=3)
+    assert torch.equal(alone.losses(caches["select"]), before[1:2])
 
-    ranked = halve([Candidate(a, 7) for a in drawn], caches["train"], caches["select"], settings,
-                   rungs=(1, 1), eta=4, keep=3, seed=0, watch=lambda *_: None)  # fmt: skip
+    contest = Contest(caches["train"], caches["select"], settings, seed=0)
+    ranked = halve([Candidate(a, 7) for a in drawn], contest, rungs=(1, 1), eta=4, keep=3, watch=lambda *_: None)
     losses = [loss for _, loss in ranked]
     assert losses == sorted(losses) and len(ranked) == max(3, -(-len(drawn) // 4))
-    table = rescore([members[0].architecture], caches["train"], caches["select"], settings,
-                    epochs=1, seeds=2, seed=0, watch=lambda *_: None)  # fmt: skip
+    table = rescore([members[0].architecture], contest, epochs=1, seeds=2, watch=lambda *_: None)
     assert not table.requires_grad and table.isfinite().all()
 
 
