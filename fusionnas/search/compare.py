@@ -15,6 +15,7 @@ from torch import Tensor
 from fusionnas.training.scoring import LOWER_IS_BETTER, applicable, metric, probabilities, resampled
 
 RESAMPLES = 300
+_SMALL = 0.01  # share of the output's variance below which an interaction is not worth naming
 _AT_ONCE = 2_000_000  # weights that are held in memory together
 
 
@@ -106,7 +107,11 @@ def verdict(
     if interaction:
         pair, share = next(iter(interaction.items()))
         words = pair.replace(" x ", " with ")
-        text.append(f"The strongest interaction it uses is {words} ({share:.0%} of its output's variance).")
+        text.append(
+            f"The strongest interaction it uses is {words} ({share:.0%} of its output's variance)."
+            if share >= _SMALL
+            else "It hardly uses interactions: a sum of what each modality says is nearly the same."
+        )
     return " ".join(text)
 
 

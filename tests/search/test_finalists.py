@@ -112,6 +112,7 @@ def test_verdicts() -> None:
     assert "reads a and b. On test it is better than the best single modality (a): +0.1000 roc_auc" in text
     assert "clearly better than 1 and clearly worse than 1 (late)" in text
     assert "strongest interaction it uses is a with b (40% of its output's variance)" in text
+    assert "It hardly uses interactions" in verdict("roc_auc", both, ("a", "b"), {"a x b": 0.004})
     alone = verdict("roc_auc", {"only b": entry(0.1, 0.05, 0.2)}, ("a",), {}, known_as="only a")
     assert "Fusion did not help" in alone and "is the same as only a: nothing richer was better" in alone
     assert "usion" not in verdict("roc_auc", {}, ("a",), {}, several=False)
