@@ -16,7 +16,7 @@ from fusionnas.errors import InputError, did_you_mean
 Row = dict[str, Any]
 
 
-_WHAT = ("operators", "encoders", "methods", "training", "datasets", "diagnostics", "spaces", "benchmarks")
+_WHAT = ("operators", "encoders", "methods", "decoders", "training", "datasets", "diagnostics", "spaces", "benchmarks")
 
 
 @app.command("list")
@@ -55,7 +55,14 @@ def _encoders() -> list[Row]:
 def _methods() -> list[Row]:
     from fusionnas.search.method import methods
 
-    return [{"name": name, **asdict(methods[name].facts)} for name in methods]
+    options = {name: ", ".join(methods[name].options.model_fields) or "none" for name in methods}
+    return [{"name": name, **asdict(methods[name].facts), "options": options[name]} for name in methods]
+
+
+def _decoders() -> list[Row]:
+    from fusionnas.search.decoder import decoders
+
+    return [{"name": name, **asdict(decoders[name].facts)} for name in decoders]
 
 
 def _training() -> list[Row]:
@@ -100,6 +107,7 @@ _LISTS: dict[str, Callable[[], list[Row]]] = {
     "operators": _operators,
     "encoders": _encoders,
     "methods": _methods,
+    "decoders": _decoders,
     "training": _training,
     "datasets": _datasets,
     "diagnostics": _diagnostics,

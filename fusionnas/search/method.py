@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -18,11 +18,14 @@ from fusionnas.data.base import SearchData
 from fusionnas.execution import Executor, InlineExecutor, Limits, Shared
 from fusionnas.registry import Registry
 from fusionnas.run.progress import Progress
+from fusionnas.space.schema import Section
 
 if TYPE_CHECKING:
     from fusionnas.cost import Costs
     from fusionnas.run import Run
     from fusionnas.space import SearchSpace
+
+S = TypeVar("S", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,10 @@ class Task:
         """Weights of encoders that are not trained jointly."""
         return self.problem.pretrained
 
+    def options(self, kind: type[S]) -> S:
+        """What the space file says under ``search.options``, as the method declared it."""
+        return kind.model_validate(dict(self.space.file.search.options), strict=True)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -109,18 +116,30 @@ class Found:
 
 
 @dataclass(frozen=True)
-class MethodFacts:
-    """What ``fusionnas list methods`` says: one line, source, departures from it."""
+class Facts:
+    """What ``fusionnas list`` says: one line, source, departures from it."""
 
     summary: str
     source: str
     departs: str
 
 
+@dataclass(frozen=True)
+class MethodFacts(Facts):
+    """Of a method; ``relaxed``: it learns a mixture of choices, which ``search.decoder`` makes discrete."""
+
+    relaxed: bool = False
+
+
+class NoOptions(Section):
+    """Options of a method that has none."""
+
+
 class Method(Protocol):
-    """A registered method."""
+    """A registered method; ``options`` says which keys ``search.options`` may have."""
 
     facts: MethodFacts
+    options: type[Section]
 
     def __call__(self, task: Task) -> Found:
         """Search; a function of the task's problem alone."""
@@ -129,12 +148,21 @@ class Method(Protocol):
 methods: Registry[Method] = Registry("search method", "fusionnas.search.methods")
 
 
-def register_method(name: str, facts: MethodFacts) -> Callable[[Callable[[Task], Found]], Method]:
-    """Decorator: make a function known as ``name`` for ``search.method``."""
+def register_method(
+    name: str, facts: MethodFacts, options: type[Section] = NoOptions
+) -> Callable[[Callable[[Task], Found]], Method]:
+    """Decorator: make a function known as ``name`` for ``search.method``.
+
+    Args:
+        name: in space files.
+        facts: what it is and where it comes from.
+        options: keys of ``search.options`` with types, defaults, bounds, descriptions, and in ``examples`` another
+            value than the default, with which tests make sure that the option does something.
+    """
 
     def add(function: Callable[[Task], Found]) -> Method:
         method: Any = function
-        method.facts = facts
+        method.facts, method.options = facts, options
         return methods.register(name)(method)
 
     return add

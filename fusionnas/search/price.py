@@ -26,7 +26,7 @@ def measured_costs(space: SearchSpace, data: SearchData, run: Run) -> Costs:
     def compute(checkpoint: Checkpoint) -> Result:
         layers = {name: modality.encoder[:1] * modality.levels for name, modality in space.file.modalities.items()}
         references = named(space, layers).values()
-        batch = space.file.search.objective.batch_size
+        batch = space.file.search.cost.batch_size
         return Result(measure_costs(space, data.signature, batch=batch, also=references).to_json())
 
     return Costs.from_json(run.unit("cost", compute).facts)
@@ -39,17 +39,17 @@ def price(problem: Problem, start: Mixing) -> Callable[[Mixing], Tensor]:
     (cf. Wu et al., "FBNet", 2019, arXiv:1812.03443, equation 2, which takes a power of the cost in the log domain).
 
     Args:
-        problem: space, with its objective, and measured costs.
+        problem: space, with its section search.cost, and measured costs.
         start: the undecided mixture.
     """
-    objective, costs = problem.space.file.search.objective, problem.costs
-    if costs is None or not objective.weight:
+    cost, costs = problem.space.file.search.cost, problem.costs
+    if costs is None or not cost.weight:
         return lambda mixing: torch.zeros(())
-    expected = expected_cost(problem.space, costs, objective.cost)
+    expected = expected_cost(problem.space, costs, cost.measure)
     with torch.no_grad():
         whole = float(expected(start))
 
     def add(mixing: Mixing) -> Tensor:
-        return objective.weight * (expected(mixing) - (objective.target or 0.0)).clamp_min(0.0) / whole
+        return cost.weight * (expected(mixing) - (cost.target or 0.0)).clamp_min(0.0) / whole
 
     return add

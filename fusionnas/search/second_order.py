@@ -41,7 +41,7 @@ def second_order_gradient(
         differences: central differences (equation 8, step 0.01 / norm) instead of differentiating twice.
     """
     random = torch.get_rng_state()
-    with _twice_differentiable():
+    with twice_differentiable():
         inner = _gradient(training(), weights, create_graph=not differences)
     with _moved(weights, inner, -rate):
         direct = _gradient(held_out(), [*alphas, *weights])
@@ -90,7 +90,7 @@ def _moved(weights: Sequence[nn.Parameter], direction: Sequence[Tensor], step: f
 
 
 @contextmanager
-def _twice_differentiable() -> Iterator[None]:
+def twice_differentiable() -> Iterator[None]:
     """Attention by plain products: the fused kernel on a CPU has no second derivative."""
     with sdpa_kernel(SDPBackend.MATH):
         yield

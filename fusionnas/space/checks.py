@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fusionnas.space.places import KeyPath, Problem, suggest
 from fusionnas.space.schema import Files, Modality, SpaceFile
@@ -34,8 +34,8 @@ def check(file: SpaceFile, *, method: bool) -> Iterator[Problem]:
     yield from _operators(file)
     yield from _training(file)
     yield from _data(file)
-    if method and file.search.method not in _methods():
-        yield _unknown("search method", file.search.method, _methods(), ("search", "method"))
+    if method:
+        yield from _search(file)
     if file.task.kind == "multiclass" and file.task.metric in _BINARY_ONLY:
         fitting = "accuracy, balanced_accuracy, f1_macro, log_loss"
         message = f"'{file.task.metric}' is for binary tasks; for multiclass: {fitting}"
@@ -67,13 +67,25 @@ def check_sizes(file: SpaceFile) -> Iterator[Problem]:
             yield Problem(("fusion", "operators", place), message)
 
 
-def _methods() -> Registry[object]:
-    # By name, not by import statement: a space is no part of the search, and is loaded where no search is.
-    registry: Registry[object] = importlib.import_module("fusionnas.search.method").methods
+def search_methods() -> Registry[Any]:
+    """The search methods: by name, not by import statement, since a space is loaded where no search is."""
+    registry: Registry[Any] = importlib.import_module("fusionnas.search.method").methods
     return registry
 
 
-def _unknown(what: str, name: str, known: Collection[str] | Registry[object], path: KeyPath) -> Problem:
+def _search(file: SpaceFile) -> Iterator[Problem]:
+    methods, decoders = search_methods(), importlib.import_module("fusionnas.search.decoder").decoders
+    name, decoder = file.search.method, file.search.decoder
+    if name not in methods:
+        yield _unknown("search method", name, methods, ("search", "method"))
+    if decoder is not None and decoder not in decoders:
+        yield _unknown("decoder", decoder, decoders, ("search", "decoder"))
+    elif decoder is not None and name in methods and not methods[name].facts.relaxed:
+        fitting = ", ".join(other for other in methods if methods[other].facts.relaxed)
+        yield Problem(("search", "decoder"), f"'{name}' decodes nothing; methods that do: {fitting}")
+
+
+def _unknown(what: str, name: str, known: Collection[str] | Registry[Any], path: KeyPath) -> Problem:
     return Problem(path, f"'{name}' is not a {what}{suggest(name, list(known))}".replace("a encoder", "an encoder"))
 
 

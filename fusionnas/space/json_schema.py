@@ -23,6 +23,8 @@ def json_schema() -> dict[str, Any]:
     inputs["anyOf"] = [{"type": "integer", "minimum": 2, "maximum": 16}, pair]
     methods = importlib.import_module("fusionnas.search.method").methods
     sections["Search"]["properties"]["method"]["enum"] = list(methods)
+    decoders = importlib.import_module("fusionnas.search.decoder").decoders
+    sections["Search"]["properties"]["decoder"]["anyOf"][0]["enum"] = list(decoders)
     names = {"type": "string", "enum": list(datasets)}
     data = schema["properties"]["data"]
     data["anyOf"] = [names if form.get("type") == "string" else form for form in data["anyOf"]]

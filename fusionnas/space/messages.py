@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from fusionnas.space.places import KeyPath, Problem, closest, suggest
+from fusionnas.space.places import KeyPath, Problem, closest, suggest, written
 from fusionnas.space.reading import Document
-from fusionnas.space.schema import (
-    Blending,
-    Debias,
-    Files,
-    Fusion,
-    Modality,
-    Modulation,
-    Robustness,
-    Search,
-    Section,
-    SpaceFile,
-    Task,
-    Training,
-    WarmStart,
-)
+from fusionnas.space.schema import Modality, Section, SpaceFile
 
-_SECTIONS: Mapping[str, type[Section]] = {
-    "data": Files,
-    "task": Task,
-    "fusion": Fusion,
-    "training": Training,
-    "training.robustness": Robustness,
-    "training.blending": Blending,
-    "training.modulation": Modulation,
-    "training.debias": Debias,
-    "training.warm_start": WarmStart,
-    "search": Search,
-}
+Sections = Mapping[str, type[Section]]
+
+
+def _below(section: type[Section], path: str = "") -> dict[str, type[Section]]:
+    """The section and all sections in it, by path; those of modalities, whose names are free, aside."""
+    found = {path: section}
+    for key, field in section.model_fields.items():
+        for form in get_args(field.annotation) or (field.annotation,):
+            if isinstance(form, type) and issubclass(form, Section) and form is not Modality:
+                found |= _below(form, f"{path}.{key}".removeprefix("."))
+    return found
+
+
+_SECTIONS: Sections = _below(SpaceFile)
 _EXPECTED = {
     "string_type": "a text",
     "int_type": "a whole number",
@@ -64,13 +52,23 @@ _BOUNDS = {
 }
 
 
-def explain(error: ValidationError, document: Document) -> list[Problem]:
-    """One problem per thing that is wrong, in the order in which pydantic found them."""
+def explain(
+    error: ValidationError, document: Document, *, at: KeyPath = (), section: type[Section] = SpaceFile
+) -> list[Problem]:
+    """One problem per thing that is wrong, in the order in which pydantic found them.
+
+    Args:
+        error: of validating ``section``.
+        document: the file.
+        at: where in the file the section stands; its own sections are known by name.
+        section: what was validated.
+    """
     problems = []
     details = error.errors()
-    misspelt = {_meant(path) for d in details if d["type"] == "extra_forbidden" and (path := _path(d, document.data))}
+    known = {**_SECTIONS, written(at): section}
+    misspelt = {_meant(p, known) for d in details if d["type"] == "extra_forbidden" and (p := _path(d, document, at))}
     for detail in details:
-        path = _path(detail, document.data)
+        path = _path(detail, document, at)
         if detail["type"] == "missing" and path in misspelt:
             continue
         # Where no item of a list is valid, pydantic adds that the list is too short.
@@ -78,28 +76,26 @@ def explain(error: ValidationError, document: Document) -> list[Problem]:
         if path is not None and not echo:
             unknown_key = detail["type"] == "extra_forbidden"
             place = document.keys.get(path) if unknown_key or detail["loc"][-1:] == ("[key]",) else None
-            problems.append(Problem(path, _message(detail, path, document), place))
+            problems.append(Problem(path, _message(detail, path, document, known), place))
     return problems
 
 
-def _meant(path: KeyPath) -> KeyPath:
+def _meant(path: KeyPath, known: Sections) -> KeyPath:
     """The key that the unknown one at ``path`` comes closest to."""
-    section = section_at(path[:-1])
+    section = _section_at(path[:-1], known)
     return (*path[:-1], closest(str(path[-1]), section.model_fields if section else ()) or "")
 
 
-def section_at(path: KeyPath) -> type[Section] | None:
+def _section_at(path: KeyPath, known: Sections) -> type[Section] | None:
     """The section whose keys stand directly below ``path``."""
-    if not path:
-        return SpaceFile
-    if path[0] == "modalities":
+    if path[:1] == ("modalities",):
         return Modality if len(path) == 2 else None
-    return _SECTIONS.get(".".join(map(str, path)))
+    return known.get(written(path))
 
 
-def _path(detail: ErrorDetails, data: Any) -> KeyPath | None:
+def _path(detail: ErrorDetails, document: Document, at: KeyPath) -> KeyPath | None:
     """Where the error stands in the file; None if it is about the form of ``data`` that was not meant."""
-    path = tuple(detail["loc"])
+    path, data = (*at, *detail["loc"]), document.data
     if path[-1:] == ("[key]",):
         return path[:-1]
     if path[:1] == ("data",) and len(path) > 1:
@@ -108,15 +104,15 @@ def _path(detail: ErrorDetails, data: Any) -> KeyPath | None:
     return path
 
 
-def _message(detail: ErrorDetails, path: KeyPath, document: Document) -> str:
+def _message(detail: ErrorDetails, path: KeyPath, document: Document, known: Sections) -> str:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     key = path[-1] if path else ""
     shown = document.raw.get(path) or _shown(given)
     if kind == "extra_forbidden":
-        section = section_at(path[:-1])
+        section = _section_at(path[:-1], known)
         return f"unknown key{suggest(str(key), section.model_fields if section else ())}"
     if kind == "missing":
-        return _missing(path)
+        return _missing(path, known)
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":
@@ -135,10 +131,10 @@ def _message(detail: ErrorDetails, path: KeyPath, document: Document) -> str:
     return str(detail["msg"])
 
 
-def _missing(path: KeyPath) -> str:
+def _missing(path: KeyPath, known: Sections) -> str:
     if isinstance(path[-1], int):
         return f"a value is missing; {path[-1] + 1} are needed"
-    section = section_at(path[:-1])
+    section = _section_at(path[:-1], known)
     about = section.model_fields[path[-1]].description if section else None
     return "is needed" + (f": {about[0].lower()}{about[1:].rstrip('.')}" if about else "")
 

@@ -53,5 +53,7 @@ def closest(given: str, known: Iterable[str]) -> str | None:
 def suggest(given: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)``, or all that is known where nothing comes close."""
     names = list(known)
+    if not names:
+        return " (there are none)"
     close = closest(given, names)
     return f" (did you mean '{close}'?)" if close else f" (known: {', '.join(names)})"

@@ -7,9 +7,9 @@ JSON schema. What needs several keys at once (names in registries, views that fi
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Kind = Literal["tabular", "vector", "timeseries", "codes", "text", "image", "audio"]
 View = Literal["plain", "bins", "observations", "summary", "tokens", "patches", "frames"]
@@ -252,10 +252,10 @@ class Training(Section):
     )
 
 
-class Objective(Section):
-    """What a network may cost, beside how well it predicts."""
+class Cost(Section):
+    """What gradient searches pay for a network, beside how badly it predicts."""
 
-    cost: Literal["latency_ms", "macs", "parameters"] = Field(
+    measure: Literal["latency_ms", "macs", "parameters"] = Field(
         "latency_ms", description="What counts as cost; latency is measured on this machine at the start of a run."
     )
     weight: float = Field(0.0, ge=0, description="Nats of loss that an undecided mixture's cost is worth; 0 = off.")
@@ -265,14 +265,42 @@ class Objective(Section):
     batch_size: int = Field(64, ge=1, description="Samples per pass for which latency is measured.")
 
 
+class Budget(Section):
+    """How long a method may search; at most one limit. Choosing, final networks and baselines come on top."""
+
+    seconds: float | None = Field(None, gt=0, description="Wall-clock seconds.")
+    epochs: float | None = Field(None, gt=0, description="Passes of a network, supernet or head over the samples.")
+    trainings: float | None = Field(None, gt=0, description="Full trainings, each of training.epochs epochs.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Budget:
+        given = [name for name in ("seconds", "epochs", "trainings") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"given {' and '.join(given)}; keep one")
+        return self
+
+
 class Search(Section):
     """How the architecture is found."""
 
     method: str = Field("default", description="Registered search method.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Settings that only this method has ('fusionnas list methods')."
+    )
+    budget: Budget = Field(Budget(), description="Limit of the search; default: none.")
     epochs: int = Field(20, ge=1, description="Epochs of the supernet.")
     seeds: int = Field(3, ge=1, description="Seeds of the final networks and baselines.")
     warmup: float = Field(0.5, ge=0, le=1, description="Share of the epochs before architecture parameters move.")
     alpha_rate: float = Field(3e-3, gt=0, description="Learning rate of architecture parameters.")
+    order: Literal["first", "second", "finite_difference"] = Field(
+        "first", description="Of the gradient of architecture parameters; second is exact, the last as in DARTS."
+    )
+    diversity: float = Field(
+        0.0, ge=0, description="Weight in their loss of the chance that two slots of a node read one modality."
+    )
+    decoder: str | None = Field(
+        None, description="How a relaxed method makes finalists of what it learned; default: the method's own way."
+    )
     heads: int = Field(
         800, ge=1, description="Discrete heads trained stacked (default method); all, if the space is smaller."
     )
@@ -284,7 +312,7 @@ class Search(Section):
     finalists: int = Field(3, ge=1, description="Architectures that the method proposes for end-to-end training.")
     folds: int = Field(5, ge=1, le=20, description="Held-out parts on which the best are compared; 1: select alone.")
     random: int = Field(2, ge=0, description="Random architectures among the baselines.")
-    objective: Objective = Field(Objective(), description="What cost counts in the search, and how much.")
+    cost: Cost = Field(Cost(), description="What cost counts for relaxed methods, and how much.")
 
 
 class Execution(Section):

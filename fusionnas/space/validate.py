@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fusionnas.errors import RegistryError, SpaceError
 from fusionnas.registry import load_plugin
-from fusionnas.space.checks import check, check_sizes
+from fusionnas.space.checks import check, check_sizes, search_methods
 from fusionnas.space.messages import explain
 from fusionnas.space.places import KeyPath, Place, Problem, written
 from fusionnas.space.reading import Document
@@ -41,7 +41,8 @@ def validate(document: Document, folder: Path | None, *, method: bool) -> SpaceF
     problems += [p for p in found if not _below_any(p.path, document.problems)]
     damaged = [p.path for p in problems if p.path and p.spoils]
     if file is not None:
-        problems += [p for p in check(file, method=method) if not _touches(p.path, damaged)]
+        found = [*check(file, method=method), *(_options(file, document) if method else ())]
+        problems += [p for p in found if not _touches(p.path, damaged)]
     if file is not None and not problems:
         problems += check_sizes(file)
     if problems or file is None:
@@ -73,6 +74,19 @@ def _parse(document: Document) -> tuple[SpaceFile | None, list[Problem]]:
                 data = _without(data, path)
             data = {"name": "space", "task": {"kind": "multiclass"}, **data}
     return None, problems or []
+
+
+def _options(file: SpaceFile, document: Document) -> list[Problem]:
+    """What is wrong in ``search.options``, which are the search method's to declare."""
+    methods = search_methods()
+    if file.search.method not in methods:
+        return []
+    section = methods[file.search.method].options
+    try:
+        section.model_validate(dict(file.search.options), strict=True)
+    except ValidationError as error:
+        return explain(error, document, at=("search", "options"), section=section)
+    return []
 
 
 def _without(data: dict[str, Any], path: KeyPath) -> dict[str, Any]:

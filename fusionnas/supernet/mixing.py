@@ -7,7 +7,7 @@ hands it to ``Supernet.forward``. A one-hot Mixing is a discrete architecture.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,21 +40,39 @@ class Mixing:
     layers: dict[str, Tensor]
     output: Tensor
 
+    def groups(self) -> dict[str, Tensor]:
+        """All weights, a row per choice: ``alpha.0`` (slots of node 0), ``gamma.0``, ``beta.vitals``, ``output``."""
+        found = {f"alpha.{i}": rows for i, rows in enumerate(self.slots)}
+        found |= {f"gamma.{i}": row[None] for i, row in enumerate(self.operators)}
+        found |= {f"beta.{name}": rows for name, rows in self.layers.items()}
+        return {**found, "output": self.output[None]}
+
+    @classmethod
+    def of(cls, groups: Mapping[str, Tensor]) -> Mixing:
+        """The mixing with these ``groups``."""
+        return cls(
+            slots=tuple(rows for name, rows in groups.items() if name.startswith("alpha.")),
+            operators=tuple(rows[0] for name, rows in groups.items() if name.startswith("gamma.")),
+            layers={n.removeprefix("beta."): rows for n, rows in groups.items() if n.startswith("beta.")},
+            output=groups["output"][0],
+        )
+
+    def rounded(self) -> dict[str, list[list[float]]]:
+        """``groups`` as plain data of six decimals, to look at."""
+        return {name: [[round(w, 6) for w in row] for row in rows.tolist()] for name, rows in self.groups().items()}
+
 
 class Alphas(nn.Module):
     """Architecture parameters in named groups: ``alpha`` slots, ``gamma`` operators, ``beta`` layers, ``output``.
 
-    They start at zero (a uniform mixture). A slot that may not stay empty has minus infinity for "nothing".
+    They start at zero (a uniform mixture). A closed choice counts as minus infinity: one that a method has given up
+    (:meth:`close`), and "nothing" for a slot that may not stay empty.
     """
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         fusion, points = space.file.fusion, len(space.points())
         fewest, most = fusion.inputs
-        empty = torch.zeros(most, 1)
-        empty[:fewest] = -torch.inf
-        self.empty: Tensor
-        self.register_buffer("empty", empty, persistent=False)
         self.alpha = nn.ParameterList(torch.zeros(most, points + i) for i in range(fusion.nodes))
         self.alpha_none = nn.ParameterList(torch.zeros(most, 1) for _ in range(fusion.nodes))
         self.gamma = nn.ParameterList(torch.zeros(len(fusion.operators)) for _ in range(fusion.nodes))
@@ -62,29 +80,74 @@ class Alphas(nn.Module):
             {name: torch.zeros(m.levels, len(m.encoder)) for name, m in space.file.modalities.items()}
         )
         self.output = nn.Parameter(torch.zeros(points + fusion.nodes))
+        self.closures = nn.Module()
+        for name, rows in self._open_groups().items():
+            self.closures.register_buffer(name.replace(".", "_"), torch.zeros_like(rows))
+        for index in range(fusion.nodes):
+            self.closed(f"alpha.{index}")[:fewest, -1] = -torch.inf
+
+    def _open_groups(self) -> dict[str, Tensor]:
+        slots = tuple(torch.cat(pair, dim=-1) for pair in zip(self.alpha, self.alpha_none, strict=True))
+        return Mixing(slots, tuple(self.gamma), dict(self.beta.items()), self.output).groups()
+
+    def groups(self) -> dict[str, Tensor]:
+        """The parameters as in :meth:`Mixing.groups`, closed choices minus infinity."""
+        return {name: rows + self.closed(name) for name, rows in self._open_groups().items()}
+
+    def closed(self, group: str) -> Tensor:
+        """0 where a choice of the group is open, minus infinity where it is closed."""
+        return self.closures.get_buffer(group.replace(".", "_"))
+
+    def close(self, group: str, row: int, choices: Sequence[int]) -> None:
+        """Give up choices of a row for good."""
+        self.closed(group)[row, list(choices)] = -torch.inf
+
+    def decide(self, group: str, row: int, choice: int) -> None:
+        """Give up all other choices of a row; where it is a slot, the node's other slots give up this input."""
+        table = self.closed(group)
+        self.close(group, row, [c for c in range(table.shape[1]) if c != choice])
+        if group.startswith("alpha.") and choice < table.shape[1] - 1:
+            table[torch.arange(len(table)) != row, choice] = -torch.inf
+
+    @torch.no_grad()
+    def start_from(self, weights: Mapping[str, Sequence[Sequence[float]]]) -> None:
+        """Take values whose softmax gives these weights, by group."""
+        for name, rows in weights.items():
+            logits = torch.tensor(rows).clamp_min(1e-6).log()
+            kind, _, key = name.partition(".")
+            if kind == "alpha":
+                self.alpha[int(key)].copy_(logits[:, :-1])
+                self.alpha_none[int(key)].copy_(logits[:, -1:])
+            elif kind == "beta":
+                self.beta[key].copy_(logits.reshape(self.beta[key].shape))
+            else:
+                (self.gamma[int(key)] if kind == "gamma" else self.output).copy_(logits[0])
 
     def mixing(self, relax: Relaxation, relax_layers: Relaxation | None = None) -> Mixing:
         """The mixture that ``relax`` makes of these alphas; over the last dimension of each group."""
         layers = relax_layers or relax
-        return Mixing(
-            slots=tuple(
-                relax(torch.cat((alpha, none + self.empty), dim=-1))
-                for alpha, none in zip(self.alpha, self.alpha_none, strict=True)
-            ),
-            operators=tuple(relax(gamma) for gamma in self.gamma),
-            layers={name: layers(beta) for name, beta in self.beta.items()},
-            output=relax(self.output),
-        )
+        groups = self.groups().items()
+        return Mixing.of({name: (layers if name.startswith("beta.") else relax)(rows) for name, rows in groups})
 
     def entropy(self) -> float:
         """Mean entropy of the softmax of all groups, as a share of the largest possible; 1 = undecided."""
         shares = []
         with torch.no_grad():
-            for weights in _groups(self.mixing(softmax)):
-                choices = (weights > 0).sum(-1)
+            for name, weights in self.mixing(softmax).groups().items():
+                choices = (self.closed(name) == 0).sum(-1)
                 rows = -(weights * weights.clamp_min(1e-12).log()).sum(-1)
                 shares += [float(h) / math.log(int(n)) for h, n in zip(rows, choices, strict=True) if int(n) > 1]
         return sum(shares) / len(shares) if shares else 0.0
+
+
+def choices(space: SearchSpace) -> dict[str, list[str]]:
+    """What the columns of :meth:`Mixing.groups` stand for, by group."""
+    fusion, points = space.file.fusion, [str(point) for point in space.points()]
+    nodes = [f"#{index}" for index in range(fusion.nodes)]
+    found = {f"alpha.{i}": [*points, *nodes[:i], "nothing"] for i in range(fusion.nodes)}
+    found |= {f"gamma.{i}": list(fusion.operators) for i in range(fusion.nodes)}
+    found |= {f"beta.{name}": list(modality.encoder) for name, modality in space.file.modalities.items()}
+    return {**found, "output": [*points, *nodes]}
 
 
 def softmax(alpha: Tensor) -> Tensor:
@@ -187,6 +250,3 @@ def _distinct(weights: Tensor, sources: list[Source]) -> tuple[Source, ...]:
     chosen = [sources[c] for _, c in sorted(zip(rows, columns, strict=True)) if c < len(sources)]
     return tuple(chosen)
 
-
-def _groups(mixing: Mixing) -> list[Tensor]:
-    return [*mixing.slots, *(g.unsqueeze(0) for g in mixing.operators), *mixing.layers.values(), mixing.output[None]]

@@ -37,7 +37,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe, *, beside: nn.Module | No
     )
 
 
-def cosine(optimizer: torch.optim.Optimizer, epoch: int, epochs: int) -> None:
+def cosine(optimizer: torch.optim.Optimizer, epoch: float, epochs: float) -> None:
     """Set every group's rate for one epoch: from its base rate down to a twentieth along a cosine."""
     share = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
     for group in optimizer.param_groups:

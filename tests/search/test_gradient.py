@@ -12,7 +12,7 @@ import torch
 
 from fusionnas.errors import FusionNASError
 from fusionnas.run.unit import Checkpoint
-from fusionnas.search.gradient import Relaxed, train_supernet
+from fusionnas.search.gradient import Relaxed, SupernetTraining
 from fusionnas.space.schema import Training
 from fusionnas.supernet import Alphas, Supernet
 from fusionnas.supernet.mixing import softmax
@@ -20,7 +20,7 @@ from fusionnas.training.randomness import seeded
 from fusionnas.training.recipe import Recipe
 from tests.spaces import tiny_data, tiny_signature, tiny_space
 
-SPACE = tiny_space()
+SPACE = tiny_space(nodes=1, inputs="2", operators=("additive", "multiplicative"))
 EPOCHS = 4
 PLAIN = Recipe.of(SPACE)
 METHODS = {
@@ -40,14 +40,12 @@ def fresh() -> tuple[Supernet, Alphas]:
 
 
 def trained(
-    supernet: Supernet, alphas: Alphas, folder: Path, *, moves=lambda epoch: epoch >= 2, data=None, watch=ignore,
+    supernet: Supernet, alphas: Alphas, folder: Path, *, moves=lambda share: share >= 0.5, data=None, watch=ignore,
     recipe=PLAIN,
-) -> list[dict[str, float]]:
-    relaxed = Relaxed(lambda alphas, epoch: alphas.mixing(softmax), list(alphas.parameters()), moves, rate=0.05)
-    return train_supernet(
-        supernet, alphas, data or tiny_data(), relaxed, recipe, epochs=EPOCHS, seed=7,
-        checkpoint=Checkpoint(folder, 0), watch=watch,
-    )  # fmt: skip
+) -> list[dict[str, Any]]:
+    relaxed = Relaxed(lambda alphas, share: alphas.mixing(softmax), moves=moves, rate=0.05)
+    training = SupernetTraining(supernet, alphas, data or tiny_data(48), relaxed, recipe, seed=7)
+    return training.run(lambda epoch: epoch / EPOCHS, Checkpoint(folder, 0), watch)
 
 
 def state(supernet: Supernet, alphas: Alphas) -> list[torch.Tensor]:
@@ -82,9 +80,9 @@ def test_alphas_stay_still_until_they_may_move_and_are_decided_by_the_alpha_part
     trained(supernet, alphas, tmp_path / "a", watch=lambda facts: seen.append((facts["epoch"], facts["entropy"])))
     assert [entropy > 1 - 1e-6 for _, entropy in seen] == [True, True, False, False]
     still = fresh()
-    trained(*still, tmp_path / "b", moves=lambda epoch: False)
-    assert all(not value.any() for value in still[1].state_dict().values())
-    data = tiny_data()
+    trained(*still, tmp_path / "b", moves=lambda share: False)
+    assert all(not value.any() for value in still[1].parameters())
+    data = tiny_data(48)
     data.alpha.target.neg_().add_(1)
     other = fresh()
     trained(*other, tmp_path / "c", data=data)
@@ -92,7 +90,7 @@ def test_alphas_stay_still_until_they_may_move_and_are_decided_by_the_alpha_part
 
 
 def test_a_loss_that_is_not_finite_ends_the_search_with_advice(tmp_path: Path) -> None:
-    data = tiny_data()
+    data = tiny_data(48)
     data.train.inputs["a"].values[0] = float("inf")
     with pytest.raises(FusionNASError, match="the loss is nan after epoch 1; lower training.learning_rate"):
         trained(*fresh(), tmp_path, data=data)

@@ -2,80 +2,197 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
-from fusionnas.data.base import SearchData
+from fusionnas.data.base import Part, SearchData
+from fusionnas.errors import SpaceError
+from fusionnas.feature import Feature, InputSpec, Signature
 from fusionnas.run import Run
 from fusionnas.run.progress import QuietProgress
 from fusionnas.search.method import Found, Problem, Task, methods
 from fusionnas.space import SearchSpace
-from tests.spaces import TEXT, random_part, tiny_data, tiny_signature, tiny_space
 
-DATA = tiny_data()
-
-
-def search(name: str, path: Path, space: SearchSpace, *, seed: int = 3) -> tuple[Found, int]:
-    """What the method finds, and how many lines its run's journal has."""
-    with Run.create(path, space=space, settings={}) as run:
-        found = methods[name](Task(Problem(space, DATA, seed), run, QuietProgress(stages=False)))
-        return found, len((path / "journal.jsonl").read_text().splitlines())
-
-
-@pytest.mark.parametrize("name", list(methods))
-def test_finalists_and_layers_are_valid(name: str, tmp_path: Path) -> None:
-    space = tiny_space()
-    found, _ = search(name, tmp_path / "run", space)
-    assert found.finalists
-    assert all(space.problems(a) == [] or len(a.nodes) == 1 for a in found.finalists)  # or a reference
-    assert {n: len(chosen) for n, chosen in found.layers.items()} == {"a": 1, "b": 2, "c": 1}
-    assert len(found.facts["history"]) == space.file.search.epochs
-
-
-@pytest.mark.parametrize("name", list(methods))
-def test_same_seed_same_find(name: str, tmp_path: Path) -> None:
-    space = tiny_space(nodes=3, inputs="2")
-    first, _ = search(name, tmp_path / "a", space)
-    again, _ = search(name, tmp_path / "b", space)
-    assert first == again
+HEAD = "name: tiny\ntask: {{kind: {kind}, metric: accuracy}}\n"
+SMALL = HEAD + """
+modalities:
+  a: {{kind: vector, encoder: mlp, levels: 1}}
+  b: {{kind: timeseries, encoder: [gru, tcn], levels: 1, steps: 3}}
+fusion: {{nodes: 2, width: 4, inputs: [2, 3], operators: [additive, multiplicative]}}
+training: {{epochs: 2, batch_size: 24}}
+search: {{epochs: 4, warmup: 0, heads: 8, rungs: [1, 1], eta: 4, rescore: 2, finalists: 2, alpha_rate: 0.05}}
+"""
+PLANTED = HEAD + """
+modalities:
+  a: {{kind: vector, encoder: mlp, levels: 0}}
+  b: {{kind: vector, encoder: mlp, levels: 0}}
+  c: {{kind: vector, encoder: mlp, levels: 0}}
+fusion: {{nodes: 1, width: 4, operators: [additive, multiplicative]}}
+training: {{epochs: 4, batch_size: 16, learning_rate: 0.03, dropout: 0.0}}
+search: {{epochs: 10, heads: 16, rungs: [2, 2], rescore: 4, alpha_rate: 0.05}}
+"""
+NAMES = list(methods)
 
 
-@pytest.mark.parametrize("name", list(methods))
-def test_finished_steps_are_remembered(name: str, tmp_path: Path) -> None:
-    space = tiny_space()
-    found, lines = search(name, tmp_path / "run", space)
-    with Run.open(tmp_path / "run") as run:
-        again = methods[name](Task(Problem(space, DATA, 3), run, QuietProgress(stages=False)))
-    assert again == found
-    assert len((tmp_path / "run" / "journal.jsonl").read_text().splitlines()) == lines
+def features(size: int, width: int, tokens: int, rng: np.random.Generator) -> Feature:
+    present = rng.random(size) > 0.1
+    mask = (np.arange(tokens) < rng.integers(1, tokens + 1, (size, 1))) & present[:, None]
+    values = rng.standard_normal((size, tokens, width)) * mask[..., None]
+    return Feature(torch.tensor(values, dtype=torch.float32), torch.tensor(mask), torch.tensor(present))
 
 
-@pytest.mark.parametrize("name", list(methods))
+def part(size: int, seed: int, *, inputs: Mapping[str, tuple[int, int]], classes: int) -> Part:
+    """The first channels of a and b decide together, one half each."""
+    rng = np.random.default_rng(seed)
+    found = {name: features(size, width, tokens, rng) for name, (width, tokens) in inputs.items()}
+    score = found["a"].values[:, 0, 0] + found["b"].values[..., 0].sum(1)
+    target = torch.bucketize(score, torch.quantile(score, torch.arange(1, classes) / classes))
+    names = np.array([f"{seed}-{i}" for i in range(size)])
+    return Part(found, target, names, names)
+
+
+@functools.cache
+def data(form: str, classes: int = 2) -> SearchData:
+    inputs = {"a": (3, 1), "b": (2, 3)} if form == SMALL else {"a": (2, 1), "b": (2, 1), "c": (2, 1)}
+    size = 48 if form == SMALL else 192
+    specs = {name: InputSpec(width, tokens=tokens) for name, (width, tokens) in inputs.items()}
+    signature = Signature(specs, outputs=1 if classes == 2 else classes)
+    make = functools.partial(part, inputs=inputs, classes=classes)
+    return SearchData(make(size, 1), make(size // 2, 2), make(size // 2, 3), signature)
+
+
+def space(form: str, *overrides: str, kind: str = "binary") -> SearchSpace:
+    return SearchSpace.parse(form.format(kind=kind), overrides=overrides)
+
+
+def search(
+    name: str, path: Path, space: SearchSpace, data: SearchData, *, progress: Any = None, seed: int = 3
+) -> Found:
+    progress = progress or QuietProgress(stages=False)
+    with Run.open(path) if path.exists() else Run.create(path, space=space, settings={}) as run:
+        run.save_every = 0
+        return methods[name](Task(Problem(space, data, seed), run, progress))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What each method finds in the small space, and where its run lies; computed once."""
+
+    @functools.cache
+    def run(name: str) -> tuple[Found, Path]:
+        path = tmp_path_factory.mktemp(name) / "run"
+        return search(name, path, space(SMALL, f"search.method={name}"), data(SMALL)), path
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_finalists_and_layers_are_valid(name: str, whole: Any) -> None:
+    found, _ = whole(name)
+    known = space(SMALL)
+    assert 1 <= len(found.finalists) <= known.file.search.finalists
+    assert all(known.problems(a) == [] or len(a.nodes) == 1 for a in found.finalists)  # or a reference
+    assert {n: len(chosen) for n, chosen in found.layers.items()} == {"a": 1, "b": 1}
+    json.dumps(found.facts, allow_nan=False)
+    assert found.facts["spent"]["epochs"] > 0 and all(row["loss"] > 0 for row in found.facts["history"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_finished_steps_are_remembered(name: str, whole: Any) -> None:
+    found, path = whole(name)
+    lines = (path / "journal.jsonl").read_text()
+    assert search(name, path, space(SMALL, f"search.method={name}"), data(SMALL)) == found
+    assert (path / "journal.jsonl").read_text() == lines
+
+
+class Killed(Exception):
+    pass
+
+
+class Kills(QuietProgress):
+    """Ends the search after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(stages=False)
+        self.steps = steps
+
+    def advance(self, facts: Mapping[str, Any]) -> None:
+        self.steps -= 1
+        if self.steps < 0:
+            raise Killed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_that_was_killed_twice_finds_the_same(name: str, whole: Any, tmp_path: Path) -> None:
+    known = space(SMALL, f"search.method={name}")
+    for steps in (2, 5):
+        try:
+            search(name, tmp_path / "run", known, data(SMALL), progress=Kills(steps))
+        except Killed:
+            continue
+    assert search(name, tmp_path / "run", known, data(SMALL)) == whole(name)[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_budget_of_epochs_is_kept_also_with_several_classes(name: str, tmp_path: Path) -> None:
+    overrides = [f"search.method={name}", "search.budget={epochs: 6}", "modalities.b.encoder=tcn"]
+    known = space(SMALL, *overrides, kind="multiclass")
+    found = search(name, tmp_path / "run", known, data(SMALL, classes=3))
+    assert 0 < found.facts["spent"]["epochs"] <= 6
+    assert found.layers == {"a": ("mlp",), "b": ("tcn",)}
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_space_of_one_modality_and_one_node_will_do(name: str, tmp_path: Path) -> None:
-    space = SearchSpace.parse(
-        "{name: one, task: {kind: binary}, modalities: {a: {kind: vector, encoder: mlp, levels: 1}}, "
-        "fusion: {nodes: 1, width: 8, operators: [additive]}, search: {epochs: 1, rungs: [1], heads: 4}}"
-    )
-    found, _ = search(name, tmp_path / "run", space)
+    text = ("{name: one, task: {kind: binary}, modalities: {a: {kind: vector, encoder: mlp, levels: 1}}, "
+            "fusion: {nodes: 1, width: 8, operators: [additive]}, "
+            "search: {epochs: 1, rungs: [1], heads: 4}}")  # fmt: skip
+    known = SearchSpace.parse(text, overrides=[f"search.method={name}"])
+    found = search(name, tmp_path / "run", known, data(SMALL))
     assert set(found.layers) == {"a"} and found.finalists[0].modalities == ("a",)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_finds_the_two_modalities_that_decide_which_one_draw_in_six_does(name: str, tmp_path: Path) -> None:
+    found = search(name, tmp_path / "run", space(PLANTED, f"search.method={name}"), data(PLANTED), seed=0)
+    assert set(found.finalists[0].modalities) >= {"a", "b"}, str(found.finalists[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_methods_say_what_they_are(name: str) -> None:
+    facts = methods[name].facts
+    assert facts.summary and facts.source and facts.departs
+    for option in methods[name].options.model_fields.values():
+        assert option.description and option.examples and option.examples[0] != option.default
+
+
+OPTIONS = [(name, key) for name in NAMES for key in methods[name].options.model_fields]
+
+
+@pytest.mark.parametrize(("name", "key"), OPTIONS)
+def test_every_option_does_something(name: str, key: str, whole: Any, tmp_path: Path) -> None:
+    other = methods[name].options.model_fields[key].examples[0]
+    extra = {"sdarts": ["search.options.perturbation=adversarial"]}.get(name, []) if key == "ascents" else []
+    known = space(SMALL, f"search.method={name}", *extra, f"search.options.{key}={json.dumps(other)}")
+    assert search(name, tmp_path / "run", known, data(SMALL)).facts != whole(name)[0].facts
+
+
+def test_options_that_a_method_does_not_have_are_refused() -> None:
+    with pytest.raises(SpaceError, match=r"search.options.hott: unknown key \(did you mean 'hot'\?\)"):
+        space(SMALL, "search.method=gdas", "search.options.hott=3")
+    with pytest.raises(SpaceError, match="search.options.hot: given -1, expected more than 0"):
+        space(SMALL, "search.method=gdas", "search.options.hot=-1")
+    with pytest.raises(SpaceError, match=r"search.options.hot: unknown key \(there are none\)"):
+        space(SMALL, "search.method=darts", "search.options.hot=1")
 
 
 def test_what_a_method_receives_has_no_test_part() -> None:
     assert set(SearchData.__dataclass_fields__) == {"train", "alpha", "select", "signature"}
     assert set(Problem.__dataclass_fields__) == {"space", "data", "seed", "pretrained", "costs"}
-
-
-@pytest.mark.parametrize("name", list(methods))
-def test_several_classes_and_no_searched_layer_will_do(name: str, tmp_path: Path) -> None:
-    text = TEXT.format(nodes=1, inputs="2", operators="additive, mlp").replace("[gru, tcn]", "gru")
-    space = SearchSpace.parse(text.replace("kind: binary", "kind: multiclass").replace("roc_auc", "accuracy"))
-    parts = {part: random_part(60, seed) for seed, part in enumerate(("train", "alpha", "select"))}
-    for part in parts.values():
-        part.target[::3] = 2
-    data = SearchData(**parts, signature=replace(tiny_signature(), outputs=3))
-    with Run.create(tmp_path / "run", space=space, settings={}) as run:
-        found = methods[name](Task(Problem(space, data, 3), run, QuietProgress(stages=False)))
-    assert found.layers == {"a": ("mlp",), "b": ("gru", "gru"), "c": ("summary",)}
-    assert found.finalists and all(entry["loss"] > 0 for entry in found.facts["history"])

@@ -18,8 +18,8 @@ from tests.spaces import tiny_data, tiny_space
 
 def heavier(weight: float, **changes: object) -> SearchSpace:
     space = tiny_space()
-    objective = space.file.search.objective.model_copy(update={"weight": weight, "cost": "macs", **changes})
-    moved = {"objective": objective, "epochs": 3, "warmup": 0.0, "alpha_rate": 0.1}
+    cost = space.file.search.cost.model_copy(update={"weight": weight, "measure": "macs", **changes})
+    moved = {"cost": cost, "epochs": 3, "warmup": 0.0, "alpha_rate": 0.1}
     search = space.file.search.model_copy(update=moved)
     return SearchSpace(space.file.model_copy(update={"search": search}))
 
@@ -29,9 +29,9 @@ def search_with(weight: float, folder: Path) -> float:
     with Run.create(folder, space=space, settings={"seed": 0}) as run:
         task = Task(Problem(space, data, 0, costs=measured_costs(space, data, run)), run, QuietProgress())
         darts(task)
-        tensors = run.unit("search/darts", lambda checkpoint: (_ for _ in ()).throw(AssertionError)).tensors
+        tensors = run.unit("search/supernet", lambda checkpoint: (_ for _ in ()).throw(AssertionError)).tensors
         alphas = Alphas(space)
-        alphas.load_state_dict({k.removeprefix("alphas."): v for k, v in tensors.items()})
+        alphas.load_state_dict({k.removeprefix("alphas."): v for k, v in tensors.items() if k.startswith("alphas.")})
         assert task.problem.costs is not None
         return float(expected_cost(space, task.problem.costs, "macs")(alphas.mixing(softmax)).detach())
 

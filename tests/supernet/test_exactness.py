@@ -67,7 +67,7 @@ def test_any_alphas_decode_to_an_architecture_of_the_space(seed: int) -> None:
 def test_alphas_are_parameters_in_the_state_dict_in_named_groups() -> None:
     alphas = Alphas(tiny_space())
     names = {name.split(".")[0] for name in alphas.state_dict()}
-    assert names == {"alpha", "alpha_none", "gamma", "beta", "output"}
+    assert names == {"alpha", "alpha_none", "gamma", "beta", "output", "closures"}
     assert alphas.entropy() == pytest.approx(1.0)
 
 

@@ -1,0 +1,119 @@
+"""Encoders that know no favourite: trained inside the supernet with every fusion path mixed evenly.
+
+No fusion alpha is learned, so no modality can win by being learned first. Where a modality lists several encoders, each
+layer's choice is learned after a warm-up, then fixed for the last fifth of the time. Methods that train discrete heads
+take their features from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from fusionnas.data.base import Part
+from fusionnas.operators import operators
+from fusionnas.run.unit import Checkpoint, Result
+from fusionnas.search.budget import Budget
+from fusionnas.search.cache import Cache, build_caches
+from fusionnas.search.gradient import Relaxed, Row, SupernetTraining
+from fusionnas.search.method import Task
+from fusionnas.search.pretrain import load_pretrained
+from fusionnas.search.references import Layers
+from fusionnas.supernet import Alphas, Mixing, Supernet
+from fusionnas.supernet.mixing import even, level
+from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.recipe import Recipe
+
+_SHARE = 1 / 3  # of a budget
+_FIXED_FROM = 0.8  # share of the time after which layer choices are fixed
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """A supernet whose encoders are trained, and the encoder chosen for every layer.
+
+    Attributes:
+        supernet: only its encoders count.
+        layers: per modality.
+        history: rows of the training.
+    """
+
+    supernet: Supernet
+    layers: Layers
+    history: list[Row]
+
+
+def train_encoders(task: Task, budget: Budget) -> Encoders:
+    """See the module; one unit, ``search/supernet``."""
+    search = task.space.file.search
+    supernet, alphas = fresh_supernet(task)
+    searched = any(len(modality.encoder) > 1 for modality in task.space.file.modalities.values())
+
+    def mixing(alphas: Alphas, share: float) -> Mixing:
+        if not searched or share < search.warmup:
+            return alphas.mixing(even)
+        if share < _FIXED_FROM:
+            return alphas.mixing(even, level)
+        return with_layers(task, alphas.mixing(even), chosen_layers(task, alphas))
+
+    relaxed = Relaxed(
+        mixing=mixing,
+        learned=("beta",) if searched else (),
+        moves=lambda share: search.warmup <= share < _FIXED_FROM,
+        rate=search.alpha_rate,
+    )
+
+    def compute(checkpoint: Checkpoint) -> Result:
+        training = SupernetTraining(
+            supernet, alphas, task.data, relaxed, Recipe.of(task.space), seed=derive(task.seed, "supernet")
+        )
+        pace = budget.pace("supernet", search.epochs, part=_SHARE, stretch=False)
+        history = training.run(pace, checkpoint, task.progress.advance)
+        layers = {name: list(chosen) for name, chosen in chosen_layers(task, alphas).items()}
+        tensors = {f"supernet.{k}": v for k, v in supernet.state_dict().items()}
+        return Result({"history": history, "layers": layers}, tensors)
+
+    task.progress.stage("supernet", search.epochs)
+    result = task.run.unit("search/supernet", compute)
+    supernet.load_state_dict({k.removeprefix("supernet."): v for k, v in result.tensors.items()})
+    budget.spend(len(result.facts["history"]))
+    layers = {name: tuple(chosen) for name, chosen in result.facts["layers"].items()}
+    return Encoders(supernet, layers, result.facts["history"])
+
+
+def fresh_supernet(task: Task) -> tuple[Supernet, Alphas]:
+    """Initialised by the task's seed, pretrained encoders loaded."""
+    with seeded(derive(task.seed, "supernet")):
+        supernet = Supernet(task.space, task.data.signature)
+    load_pretrained(supernet.encoders, task.pretrained)
+    return supernet, Alphas(task.space)
+
+
+def chosen_layers(task: Task, alphas: Alphas) -> Layers:
+    """The encoder of largest beta for every layer."""
+    modalities = task.space.file.modalities
+    return {name: tuple(m.encoder[int(row.argmax())] for row in alphas.beta[name]) for name, m in modalities.items()}
+
+
+def with_layers(task: Task, mixing: Mixing, layers: Mapping[str, tuple[str, ...]]) -> Mixing:
+    """``mixing`` with one-hot encoder layers."""
+    hot = {}
+    for name, rows in mixing.layers.items():
+        hot[name] = torch.zeros_like(rows)
+        for index, encoder in enumerate(layers[name]):
+            hot[name][index, task.space.file.modalities[name].encoder.index(encoder)] = 1.0
+    return Mixing(mixing.slots, mixing.operators, hot, mixing.output)
+
+
+def encode_parts(task: Task, supernet: Supernet, layers: Layers) -> tuple[Cache, Cache]:
+    """Features of every fusion point, standardised: of train + alpha, and of select."""
+    encoded = with_layers(task, Alphas(task.space).mixing(even), layers)
+    caches = build_caches(
+        lambda inputs: supernet.eval().encode(inputs, encoded),
+        {"train": Part.concat(task.data.train, task.data.alpha), "select": task.data.select},
+        task.space.points(),
+        tokens=any(operators[name].sequence for name in task.space.file.fusion.operators),
+    )
+    return caches["train"], caches["select"]
