@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from fusionnas.feature import Feature
 from fusionnas.layers import LayerNorm, Linear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, everywhere, register_operator, where_present
+from fusionnas.operators.attention import attend, most_heads
+from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, where_present
 
 
 @register_operator("cross_attention")
@@ -38,7 +39,7 @@ class CrossAttention(FusionOperator):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__(inputs, width)
-        self.heads = next(heads for heads in (4, 2, 1) if width % heads == 0)
+        self.heads = most_heads(width)
         self.norm, self.norm_ffn = LayerNorm(width), LayerNorm(width)
         self.query = Linear(width, (inputs - 1) * width, bias=False)
         # One module per source: sources differ in length, so one product cannot serve them all.
@@ -64,14 +65,7 @@ class CrossAttention(FusionOperator):
         """Queries (..., T_0, D) and a source (..., T_j, D) -> (..., T_0, D); zeros where no source token is real."""
         values = where_present(source.mask.unsqueeze(-1), source.values)
         key, value = key_value(self.norm(values)).split(self.width, -1)
-        mask = None if everywhere(source.mask) else source.mask.reshape(-1, 1, 1, source.mask.shape[-1])
-        out = functional.scaled_dot_product_attention(self._split(query), self._split(key), self._split(value), mask)
-        some = source.mask.any(-1)[..., None, None]
-        return where_present(some, out.transpose(1, 2).reshape(query.shape))
-
-    def _split(self, x: Tensor) -> Tensor:
-        """(..., T, D) -> (N, heads, T, D / heads), members and samples in one dimension N."""
-        return x.reshape(-1, x.shape[-2], self.heads, self.width // self.heads).transpose(1, 2)
+        return attend(query, key, value, source.mask, heads=self.heads)
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

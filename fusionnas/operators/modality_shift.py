@@ -36,8 +36,8 @@ class ModalityShift(FusionOperator):
         "a = min(|x_0| / |h|, 1); norm is LayerNorm",
         source="Rahman et al., Integrating Multimodal Information in Large Pretrained Transformers, ACL 2020, "
         "arXiv:1908.05787",
-        departs="on vectors, not word by word; any number of other inputs; an absent one shifts by exactly 0 (the "
-        "authors' code shifts by the product of two biases); norm(h) where the first input is absent; no dropout; "
+        departs="on vectors (mag goes word by word); any number of other inputs; an absent one shifts by exactly 0 "
+        "(the authors' code shifts by the product of two biases); norm(h) where the first input is absent; no dropout; "
         "beta = 1",
         parameters="(k - 1)·(2·D² + D + D² + D) + 2·D",
         macs="(k - 1)·3·D²",
@@ -54,12 +54,15 @@ class ModalityShift(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the first one, shifted by the others."""
         values, present = vector_slots(features)
-        first, others = values[..., 0, :], values[..., 1:, :]
-        both = torch.cat((others, values[..., :1, :].expand_as(others)), -1)
+        return vector_result(self.shifted(values[..., 0, :], values[..., 1:, :], present), present.any(-1))
+
+    def shifted(self, first: Tensor, others: Tensor, present: Tensor) -> Tensor:
+        """``first`` (..., D) moved by ``others`` (..., k - 1, D); ``present`` (..., k): which of them all are there."""
+        both = torch.cat((others, first.unsqueeze(-2).expand_as(others)), -1)
         shifts = self.gates(both).relu() * self.shifts(others)
         shift = where_present(present[..., 1:, None], shifts).sum(-2)
         share = where_present(present[..., :1], bounded_share(first, shift), 1.0)
-        return vector_result(self.norm(first + share * shift), present.any(-1))
+        return self.norm(first + share * shift)  # type: ignore[no-any-return]
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

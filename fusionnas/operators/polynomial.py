@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, per_member
@@ -21,8 +21,7 @@ RANK = 4
 class Polynomial(FusionOperator):
     """``sum_r s_r (W_r [1; x_1; ...; x_k])^P + b`` with P = 2: k vectors (..., B, 1, D) -> (..., B, 1, D).
 
-    The power is taken by multiplication, so it and its gradient are finite everywhere, at zero too. ``order`` is P;
-    parameters do not depend on it.
+    ``order`` is P; parameters do not depend on it.
     """
 
     facts: ClassVar[OperatorFacts] = OperatorFacts(
@@ -41,21 +40,13 @@ class Polynomial(FusionOperator):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__(inputs, width)
         fan_in = inputs * width
-        self.factors = Linear(fan_in, width * RANK, gain=math.sqrt(fan_in / (fan_in + 1)))
-        assert self.factors.bias is not None
-        nn.init.normal_(self.factors.bias, std=1 / math.sqrt(fan_in + 1))
-        # The square of a unit normal has variance 2: scales of this size give the sum variance 1.
-        self.scales = nn.Parameter(torch.tensor([1.0, -1.0] * (RANK // 2)) / math.sqrt(2 * RANK))
-        self.bias = nn.Parameter(torch.zeros(width))
+        self.factors = Linear(fan_in, width * RANK, bias=False, gain=math.sqrt(fan_in / (fan_in + 1)))
+        self.pool = PolynomialPool(width, self.order, constant=1 / math.sqrt(fan_in + 1))
 
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the scaled sum of the powers of their projections."""
         values, present = vector_slots(features)
-        factor = self.factors(values.flatten(-2))
-        power = functools.reduce(torch.mul, [factor] * self.order)
-        scaled = power * per_member(self.scales.repeat_interleave(self.width, -1), power)
-        mixed = scaled.reshape(*scaled.shape[:-1], RANK, self.width).sum(-2)
-        return vector_result(mixed + per_member(self.bias, mixed), present.any(-1))
+        return vector_result(self.pool(self.factors(values.flatten(-2))), present.any(-1))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:
@@ -66,3 +57,29 @@ class Polynomial(FusionOperator):
     def count_macs(cls, inputs: int, width: int, tokens: Sequence[int]) -> int:
         """``4 k D^2``; vectors, so ``tokens`` do not count."""
         return RANK * inputs * width**2
+
+
+class PolynomialPool(nn.Module):
+    """``sum_r s_r (f_r + c_r)^P + b``: projections (..., 4 D) -> (..., D).
+
+    Args:
+        width: channels D out.
+        order: P; parameters do not depend on it.
+        constant: standard deviation of the constants c_r at first.
+    """
+
+    def __init__(self, width: int, order: int = 2, *, constant: float = 0.1) -> None:
+        super().__init__()
+        self.width, self.order = width, order
+        self.constants = nn.Parameter(torch.randn(RANK * width) * constant)
+        # The square of a unit normal has variance 2: scales of this size give the sum variance 1.
+        self.scales = nn.Parameter(torch.tensor([1.0, -1.0] * (RANK // 2)) / math.sqrt(2 * RANK))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, factors: Tensor) -> Tensor:
+        """The power is a product, so it and its gradient are finite everywhere, at zero too."""
+        factors = factors + per_member(self.constants, factors)
+        power = functools.reduce(torch.mul, [factors] * self.order)
+        scaled = power * per_member(self.scales.repeat_interleave(self.width, -1), power)
+        mixed = scaled.reshape(*scaled.shape[:-1], RANK, self.width).sum(-2)
+        return mixed + per_member(self.bias, mixed)

@@ -66,6 +66,6 @@ OPERATOR_CHECKS: dict[str, Check[Operator]] = {
     "scale": _each(module_checks.check_scale),
     "state_dict": _each(module_checks.check_state_dict),
     "autocast": _each(module_checks.check_autocast),
-    "compile": _each(module_checks.check_compile, most=2),
-    "export": _each(module_checks.check_export, most=2),
+    "compile": _each(module_checks.check_compile, most=1),
+    "export": _each(module_checks.check_export, most=1),
 }

@@ -128,7 +128,8 @@ def test_closed_forms_in_facts_are_the_counts(name):
 def closed_form(text, inputs, width, tokens):
     """The value of ``4·k·D² + q, q = min(D, 8)``."""
     formula, _, where = text.translate(PYTHON).partition(", ")
-    known = {"k": inputs, "D": width, "T0": tokens[0], "T": sum(tokens), "min": min, "gcd": math.gcd, "C": width}
+    known = {"k": inputs, "D": width, "C": width, "min": min, "gcd": math.gcd}
+    known |= {"T0": tokens[0], "T": sum(tokens), "Tm": max(tokens), "Q": sum(t * t for t in tokens)}
     if " = " in where:
         name, _, value = where.partition(" = ")
         known[name] = eval(value, {}, known)

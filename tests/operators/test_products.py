@@ -127,16 +127,17 @@ class Cubically(operators["polynomial"]):
 
 def test_polynomial_of_order_1_is_additive():
     operator, additive, inputs = Linearly(2, 4).double(), build("additive"), vectors(2)
-    mix = torch.einsum("r,rof->of", operator.scales, operator.factors.weight.unflatten(0, (4, 4)))
+    mix = torch.einsum("r,rof->of", operator.pool.scales, operator.factors.weight.unflatten(0, (4, 4)))
     additive.project.weight.data = mix
-    additive.project.bias.data = torch.einsum("r,ro->o", operator.scales, operator.factors.bias.unflatten(0, (4, 4)))
+    constants = operator.pool.constants.unflatten(0, (4, 4))
+    additive.project.bias.data = torch.einsum("r,ro->o", operator.pool.scales, constants)
     torch.testing.assert_close(operator(inputs).values, additive(inputs).values)
 
 
 def test_polynomial_of_order_2_is_a_symmetric_bilinear_form():
     operator, (a, b) = build("polynomial"), vectors(2)
-    weight = torch.cat((operator.factors.bias[:, None], operator.factors.weight), 1).unflatten(0, (4, 4))
-    form = torch.einsum("r,rof,rog->ofg", operator.scales, weight, weight)
+    weight = torch.cat((operator.pool.constants[:, None], operator.factors.weight), 1).unflatten(0, (4, 4))
+    form = torch.einsum("r,rof,rog->ofg", operator.pool.scales, weight, weight)
     joined = torch.cat((torch.ones(5, 1, dtype=torch.float64), values(a), values(b)), 1)
     torch.testing.assert_close(values(operator([a, b])), torch.einsum("ofg,bf,bg->bo", form, joined, joined))
 
@@ -145,7 +146,7 @@ def test_polynomial_of_order_2_is_a_symmetric_bilinear_form():
 def test_polynomial_has_the_degree_it_says(kind, power):
     # The authors' code multiplies once more than its order.
     operator, inputs = kind(2, 4).double(), vectors(2)
-    operator.factors.bias.data.zero_()
+    operator.pool.constants.data.zero_()
     twice = [x._replace(values=2 * x.values) for x in inputs]
     torch.testing.assert_close(operator(twice).values, 2**power * operator(inputs).values)
     once = operator(inputs).values
@@ -155,7 +156,7 @@ def test_polynomial_has_the_degree_it_says(kind, power):
 
 def test_polynomial_has_finite_gradients_at_zero():
     operator, inputs = build("polynomial"), vectors(2)
-    operator.factors.bias.data.zero_()
+    operator.pool.constants.data.zero_()
     given = [x._replace(values=torch.zeros_like(x.values).requires_grad_()) for x in inputs]
     torch.autograd.backward(operator(given).values.sum())
     assert all(x.values.grad.isfinite().all() for x in given)
