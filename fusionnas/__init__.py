@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fusionnas.estimator import FusionClassifier
     from fusionnas.network import FusionNetwork, build
     from fusionnas.space import SearchSpace
+    from fusionnas.transfer import adapt
 
 _HOMES = {
     "Architecture": "fusionnas.architecture",
@@ -25,6 +26,7 @@ _HOMES = {
     "FusionNetwork": "fusionnas.network",
     "SearchRun": "fusionnas.api",
     "SearchSpace": "fusionnas.space",
+    "adapt": "fusionnas.transfer",
     "build": "fusionnas.network",
     "evaluate": "fusionnas.api",
     "export": "fusionnas.api",
@@ -40,6 +42,7 @@ __all__ = [
     "SearchRun",
     "SearchSpace",
     "__version__",
+    "adapt",
     "build",
     "evaluate",
     "export",

@@ -25,16 +25,16 @@ FOOT = """\
 
 How to read it:
 
-* **Additive is a good baseline, and no more.** Where each modality has its own say, nothing beats it. Where the meaning of
-  one modality depends on the other, no sum of parts finds it: not additive, not concatenation, not late fusion.
+* **Additive is a good baseline, and no more.** Where each modality has its own say, nothing beats it. Where the meaning
+  of one modality depends on the other, no sum of parts finds it: not additive, not concatenation, not late fusion.
 * **A pure product forgets what a modality says alone** (`bilinear` on the additive truth). Operators that hold both,
   such as `tensor`, `low_rank_tensor`, `multiplicative` with its biases, `gated` and `mlp`, do well on both.
 * **Pooling before fusion loses when things happen.** No operator on vectors finds what lies in the coincidence of two
   steps. Operators that go step by step do, where steps of both modalities correspond.
 * **Where steps do not correspond, attention finds the partner.** Recurrent memory does as well on short sequences.
 
-Vectors are one token to operators that read sequences: a sequence operator in a space of vectors costs time and gains little.
-You need not choose: list several under `fusion.operators`, and the search tries them ([search.md](search.md)). What each
+Vectors are one token to operators that read sequences: in a space of vectors they cost time and gain little. You need
+not choose: list several under `fusion.operators`, and the search tries them ([search.md](search.md)). What each
 operator computes and costs is in [operators.md](operators.md).
 
 From similar to different modalities, the field's chart orders them: late, additive, multiplicative, tensor, polynomial,

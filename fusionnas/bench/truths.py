@@ -158,7 +158,7 @@ def sample(truth: Truth, count: int, rotations: tuple[Floats, Floats], rng: Gene
     for values, mask, rotation in zip(latents[:2], latents[2:], rotations, strict=True):
         noise = rng.standard_normal((*values.shape[:2], WIDTH - values.shape[2]))
         turned: NDArray[Any] = np.concatenate((values, noise), -1) @ rotation
-        turned[~mask] = 0
+        turned[np.logical_not(mask)] = 0
         real = torch.from_numpy(mask)
         features.append(Feature(torch.from_numpy(turned).float(), real, real.any(-1)))
     flipped = rng.random(count) < FLIPPED

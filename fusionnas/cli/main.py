@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 # Each import registers its command, in the order of the help page.
-from fusionnas.cli import search, resume, export, evaluate, predict, show, diagnose, report  # isort: skip  # noqa: F401
-from fusionnas.cli import listing, validate, schema, data, bench  # isort: skip  # noqa: F401
+from fusionnas.cli import search, resume, export, evaluate, predict, adapt  # isort: skip  # noqa: F401
+from fusionnas.cli import show, diagnose, report, listing, validate, schema, data, bench  # isort: skip  # noqa: F401
 from fusionnas.cli.app import app
 from fusionnas.version import __version__
 

@@ -134,7 +134,8 @@ class SupernetTraining:
         reads = Reads.of(space.points(), recipe, width=space.file.fusion.width, outputs=supernet.signature.outputs)
         with seeded(derive(seed, "methods")):
             self.methods = Methods(recipe, reads)
-        self.frozen, self.weights = recipe.having("frozen"), make_optimizer(supernet, recipe, beside=self.methods)
+        self.frozen = recipe.having("frozen", "adapt")
+        self.weights = make_optimizer(supernet, recipe, beside=self.methods)
         self.learned = list(relaxed.parameters(alphas).values())
         self.steps = torch.optim.Adam(
             self.learned or [nn.Parameter(torch.zeros(1))], lr=relaxed.rate, betas=(0.5, 0.999),

@@ -1,6 +1,6 @@
-"""Encoder policies: pretrained encoders, frozen or fine-tuned.
+"""Encoder policies: pretrained encoders, frozen, fine-tuned or adapted in low rank.
 
-A modality with policy ``frozen`` or ``finetune`` has its encoder trained alone on the labels first, or read from the
+A modality with another policy than ``joint`` has its encoder trained alone on the labels first, or read from the
 safetensors file under ``weights``. It then starts every later training from those weights.
 """
 

@@ -145,7 +145,7 @@ def _source(file: SpaceFile, name: str, path: KeyPath) -> Iterator[Problem]:
 
 def _policy(modality: Modality, path: KeyPath) -> Iterator[Problem]:
     if modality.policy == "joint" and modality.weights is not None:
-        yield Problem((*path, "weights"), "are not used with policy joint; write policy: frozen or policy: finetune")
+        yield Problem((*path, "weights"), "are not used with policy joint; write policy: frozen, finetune or adapt")
     if modality.policy != "joint" and len(modality.encoder) > 1:
         given = len(modality.encoder)
         message = (

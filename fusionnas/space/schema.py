@@ -109,11 +109,12 @@ class Modality(Section):
         description="Plausible [low, high] per column or variable; values outside count as missing.",
     )
     log: Names = Field((), description="Columns or variables that are taken as log(1 + x).")
-    policy: Literal["joint", "frozen", "finetune"] = Field(
-        "joint", description="Encoder trained with the rest; or pretrained alone, then frozen or fine-tuned."
+    policy: Literal["joint", "frozen", "finetune", "adapt"] = Field(
+        "joint",
+        description="Encoder trained with the rest; or pretrained alone, then frozen, fine-tuned or adapted.",
     )
     weights: str | None = Field(
-        None, description="safetensors with pretrained encoder weights (policy frozen, finetune)."
+        None, description="safetensors with pretrained encoder weights (policy frozen, finetune, adapt)."
     )
     wide: bool = Field(
         False, description="Also a linear path from the input straight to the output (summary, tabular, vector)."
@@ -219,6 +220,13 @@ class WarmStart(Section):
     epochs: int = Field(5, ge=1, description="Epochs of it, out of training.epochs and search.epochs.")
 
 
+class Adaptation(Section):
+    """Low-rank updates of weights that were trained before (LoRA)."""
+
+    rank: int = Field(4, ge=1, description="Rank of the update of each weight matrix.")
+    alpha: float = Field(8.0, gt=0, description="The update is scaled by alpha / rank.")
+
+
 class Training(Section):
     """How a network is trained: the supernet, every candidate and every baseline alike."""
 
@@ -237,6 +245,7 @@ class Training(Section):
     finetune_rate: float = Field(
         0.1, gt=0, le=1, description="Factor on the learning rate of encoders with policy finetune."
     )
+    adapt: Adaptation = Field(Adaptation(), description="Low-rank updates of encoders with policy adapt.")
     robustness: Robustness = Field(Robustness(), description="Missing modalities, noise, tensor rank.")
     blending: Annotated[Blending | None, BeforeValidator(_kind)] = Field(
         None, description="Gradient blending: one loss per modality beside the fused one, weighted as measured."

@@ -1,100 +1,66 @@
 """Low-rank adaptation: weights that were trained before stay as they are, a low-rank update of each is learned (LoRA).
 
 Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, arXiv:2106.09685, equation 3.
-We depart: weights are merged by a function and never written in place (the authors' code adds to and takes from the
-weight on every change between train and eval, which drifts in half precision and breaks shared weights); every matrix
-for which the update is smaller than the matrix is adapted; no dropout.
+We depart: the update is part of the weight by a function, and never written in place (the authors' code adds to and
+takes from the weight on every change between train and eval, which drifts in half precision and breaks shared
+weights); every linear map is adapted whose update is smaller than itself; no dropout.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from typing import Any
+from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from fusionnas.network import FusionNetwork
+from fusionnas.layers import Linear, SlotLinear
 from fusionnas.space.schema import Adaptation
 
 
-class Adapted(nn.Module):
-    """A module whose weights are ``W + (alpha / rank) up down``; W is frozen, ``up`` starts at zero.
+class LowRank(nn.Module):
+    """``W -> W + (alpha / rank) up down``; ``up`` starts at zero. ``rank (rows + columns)`` parameters.
 
     Args:
-        base: a trained module; it is frozen. Biases and norms stay as they are.
+        weight: (..., rows, columns); the rows of all slots, where the map has some, are one matrix.
         settings: rank and alpha.
     """
 
-    def __init__(self, base: nn.Module, settings: Adaptation) -> None:
+    def __init__(self, weight: Tensor, settings: Adaptation) -> None:
         super().__init__()
-        self.base = base.requires_grad_(False)
         self.scale = settings.alpha / settings.rank
-        self._names: list[str] = []
-        self.low_rank = nn.ModuleList()
-        for name, weight in base.named_parameters():
-            rows, columns = _matrix(weight).shape if weight.dim() > 1 else (0, 0)
-            if settings.rank * (rows + columns) < rows * columns:
-                self._names.append(name)
-                self.low_rank.append(_LowRank(rows, columns, settings.rank))
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the base gives with the updated weights."""
-        return torch.func.functional_call(self.base, self.weights(), args, kwargs)
-
-    def weights(self) -> dict[str, Tensor]:
-        """The updated weights by name, as new tensors."""
-        own = dict(self.base.named_parameters())
-        updates = zip(self._names, self.low_rank, strict=True)
-        return {name: own[name] + self.scale * update().view_as(own[name]) for name, update in updates}
-
-    def merged(self) -> nn.Module:
-        """A copy of the base with the updated weights, which train again; this module stays as it is."""
-        module = copy.deepcopy(self.base).requires_grad_(True)
-        with torch.no_grad():
-            for name, value in self.weights().items():
-                module.get_parameter(name).copy_(value)
-        return module
-
-
-class _LowRank(nn.Module):
-    """``up down``, (rows, columns), zero at first."""
-
-    def __init__(self, rows: int, columns: int, rank: int) -> None:
-        super().__init__()
-        self.down, self.up = nn.Parameter(torch.empty(rank, columns)), nn.Parameter(torch.zeros(rows, rank))
+        rows, columns = weight.flatten(0, -2).shape
+        self.down = nn.Parameter(weight.new_empty(settings.rank, columns))
+        self.up = nn.Parameter(weight.new_zeros(rows, settings.rank))
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
-    def forward(self) -> Tensor:
-        """The update."""
-        return self.up @ self.down
+    def forward(self, weight: Tensor) -> Tensor:
+        """The updated weight, a new tensor."""
+        return weight + self.scale * (self.up @ self.down).view_as(weight)
 
 
-def _matrix(weight: Tensor) -> Tensor:
-    """Weights as a matrix: all outputs, of all slots, by inputs."""
-    return weight.flatten(0, -2)
+def adapt(parts: Iterable[nn.Module], settings: Adaptation) -> None:
+    """Freeze ``parts``; from here on the updates of their linear maps are trained, until :func:`merge`."""
+    for part in parts:
+        part.requires_grad_(False)
+        for layer in list(part.modules()):
+            if not isinstance(layer, Linear | SlotLinear | nn.Linear) or parametrize.is_parametrized(layer):
+                continue
+            rows, columns = layer.weight.flatten(0, -2).shape
+            if settings.rank * (rows + columns) < rows * columns:
+                parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, settings))
 
 
-def adapt(network: FusionNetwork, settings: Adaptation, *, encoders: list[str], fusion: bool) -> None:
-    """From here on, low-rank updates of these parts are trained instead of their weights.
-
-    Args:
-        network: trained; changed in place, and no longer to be exported until :func:`merge`.
-        settings: rank and alpha.
-        encoders: modalities whose encoders are adapted.
-        fusion: whether fusion nodes and readout are adapted.
-    """
-    for name in encoders:
-        network.encoders[name] = Adapted(network.encoders[name], settings)
-    if fusion:
-        network.head = Adapted(network.head, settings)
+def is_update(name: str) -> bool:
+    """Whether a parameter of this name is part of a low-rank update."""
+    return ".parametrizations.weight.0." in name
 
 
-def merge(network: FusionNetwork) -> None:
-    """Put the updates into the weights: the network has its own form again, and gives the same outputs."""
-    for name, encoder in network.encoders.items():
-        if isinstance(encoder, Adapted):
-            network.encoders[name] = encoder.merged()
-    if isinstance(network.head, Adapted):
-        network.head = network.head.merged()
+def merge(network: nn.Module) -> None:
+    """Make every update part of its weight for good: the network has its own form again and gives the same outputs."""
+    for layer in list(network.modules()):
+        if parametrize.is_parametrized(layer, "weight"):
+            assert isinstance(layer.weight, Tensor)
+            merged = layer.weight.detach().clone()
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+            layer.weight = nn.Parameter(merged)

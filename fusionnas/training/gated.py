@@ -105,7 +105,7 @@ class _SecondStage:
         self.gates = torch.optim.Adam(network.gates.parameters(), lr=plan.gating.rate)
         self.average = Average(network, recipe.training.averaging)
         self.batches = torch.Generator().manual_seed(derive(seed, "gate batches"))
-        self.frozen = [n for n in recipe.having("frozen") if n in network.encoders]
+        self.frozen = [n for n in recipe.having("frozen", "adapt") if n in network.encoders]
         self.epoch, self.loss = 0, math.nan
 
     def run_epoch(self) -> None:

@@ -7,14 +7,15 @@ import math
 import torch
 from torch import Tensor, nn
 
+from fusionnas.training.adaptation import is_update
 from fusionnas.training.recipe import Recipe
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe, *, beside: nn.Module | None = None) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101); no decay on vectors (biases, norms).
 
-    Encoders with policy "frozen" take no gradient from here on; those with "finetune" train at ``finetune_rate``
-    times the rate.
+    Encoders with policy "frozen" take no gradient from here on; of those with "adapt", low-rank updates alone do, where
+    there are some; those with "finetune" train at ``finetune_rate`` times the rate. What takes no gradient is left out.
 
     Args:
         network: has ``encoders`` by modality name.
@@ -22,11 +23,13 @@ def make_optimizer(network: nn.Module, recipe: Recipe, *, beside: nn.Module | No
         beside: what trains along and is no part of the network.
     """
     training = recipe.training
-    freeze, slow = (tuple(f"encoders.{n}." for n in recipe.having(policy)) for policy in ("frozen", "finetune"))
+    freeze = tuple(f"encoders.{name}." for name in recipe.having("frozen", "adapt"))
+    slow = tuple(f"encoders.{name}." for name in recipe.having("finetune"))
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in [*network.named_parameters(), *(beside or nn.Module()).named_parameters(prefix="beside")]:
-        if name.startswith(freeze) and freeze:
+        if freeze and name.startswith(freeze) and not is_update(name):
             parameter.requires_grad_(False)
+        if not parameter.requires_grad:
             continue
         rate = training.learning_rate * (training.finetune_rate if slow and name.startswith(slow) else 1.0)
         decay = training.weight_decay if parameter.dim() > 1 else 0.0

@@ -18,7 +18,7 @@ class Recipe:
 
     Attributes:
         training: rates, batch size, patience, training methods.
-        policies: per modality "joint" (also where none is given), "frozen" or "finetune".
+        policies: per modality "joint" (also where none is given), "frozen", "finetune" or "adapt".
         groups: modalities as people count them, each with its views; empty: every modality has one view.
     """
 
@@ -32,6 +32,6 @@ class Recipe:
         policies = {name: modality.policy for name, modality in space.file.modalities.items()}
         return cls(space.file.training, policies, space.groups())
 
-    def having(self, policy: str) -> list[str]:
-        """Modalities with a policy."""
-        return [name for name, own in self.policies.items() if own == policy]
+    def having(self, *policies: str) -> list[str]:
+        """Modalities with one of these policies."""
+        return [name for name, own in self.policies.items() if own in policies]

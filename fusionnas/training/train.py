@@ -19,6 +19,7 @@ from fusionnas.data.base import Part
 from fusionnas.errors import FusionNASError
 from fusionnas.network import Encoded, FusionNetwork, encode_frozen, encoded_rows, predict
 from fusionnas.run.unit import Checkpoint
+from fusionnas.training.adaptation import adapt, merge
 from fusionnas.training.method import Methods, Reads, Trainee
 from fusionnas.training.optimizer import Average, cosine, make_optimizer
 from fusionnas.training.randomness import derive, seeded
@@ -83,6 +84,8 @@ def train(
         FusionNASError: the loss is not finite.
     """
     with seeded(derive(seed, "methods")):
+        chosen = [name for name in recipe.having("adapt") if name in network.encoders]
+        adapt([network.encoders[name] for name in chosen], recipe.training.adapt)
         loop = _Loop(network, recipe)
     batches = torch.Generator().manual_seed(derive(seed, "batches"))
     with seeded(derive(seed, "dropout")):
@@ -95,6 +98,7 @@ def train(
             if checkpoint is not None and loop.epoch < schedule.epochs and checkpoint.due():
                 checkpoint.save(loop.saved(batches))
     network.load_state_dict(loop.best)
+    merge(network)
     network.eval()
     return Trained(loop.best_epoch, loop.best_loss, loop.history, loop.methods.notes())
 

@@ -180,7 +180,7 @@ ONE_PROBLEM = [
     (
         STATIC,
         "  static: {kind: tabular, encoder: mlp, weights: a.safetensors}",
-        "weights: are not used with policy joint; write policy: frozen or policy: finetune",
+        "weights: are not used with policy joint; write policy: frozen, finetune or adapt",
     ),
     (
         STATIC,
