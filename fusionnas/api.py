@@ -17,6 +17,7 @@ from fusionnas.space import SearchSpace
 
 if TYPE_CHECKING:
     from fusionnas.data.base import Dataset
+    from fusionnas.execution import Executor
     from fusionnas.run import Run
     from fusionnas.run.progress import Progress
 
@@ -47,7 +48,8 @@ def search(
     data_path: Path | None = None,
     seed: int = 0,
     run_dir: Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    ray: str | None = None,
     progress: Progress | None = None,
 ) -> SearchRun:
     """Find an architecture, train it, test it once, export it; everything is kept in a run folder.
@@ -58,7 +60,10 @@ def search(
         data_path: folder that the data set reads instead of its usual place.
         seed: of everything random.
         run_dir: new or empty folder; default: the next free ``runs/NAME-0001``.
-        workers: processes that train networks at the same time; results do not depend on it.
+        workers: processes that train networks at the same time; results do not depend on it. Default: this process
+            alone; on a Ray cluster as many as it has room for.
+        ray: train on a Ray cluster: "local" starts one on this machine, "auto" joins the one that runs here,
+            "HOST:PORT" that one.
         progress: where to tell how far it is; default: nowhere.
 
     Raises:
@@ -66,6 +71,7 @@ def search(
     """
     from fusionnas.data.load import load_dataset
     from fusionnas.run import Run
+    from fusionnas.run.progress import QuietProgress
 
     if not isinstance(space, SearchSpace):
         space = SearchSpace.load(space)
@@ -77,19 +83,26 @@ def search(
         "seed": seed,
         "folder": str(space.folder),
     }
-    run = Run.create(run_dir, space=space, settings=settings, tell=None if progress is None else progress.message)
-    with run:
-        run.record("data", hash=dataset.description["hash"])
-        return _carry_out(run, space, dataset, workers, progress)
+    shown = progress or QuietProgress(stages=False)
+    with closing(_executor(space, workers, ray, shown)) as executor:
+        run = Run.create(run_dir, space=space, settings=settings, tell=None if progress is None else progress.message)
+        with run:
+            run.record("data", hash=dataset.description["hash"])
+            return _carry_out(run, space, dataset, executor, shown)
 
 
-def resume(run_dir: Path, *, workers: int = 1, progress: Progress | None = None) -> SearchRun:
+def resume(
+    run_dir: Path, *, workers: int | None = None, ray: str | None = None, progress: Progress | None = None
+) -> SearchRun:
     """Carry a stopped run on; it ends exactly as it would have ended undisturbed. A finished run is just read.
+
+    ``workers``, ``ray`` and ``progress`` as for :func:`search`; they may differ from those before.
 
     Raises:
         RunError: the folder is no run, another process works on it, or the data has changed since.
     """
     from fusionnas.run import Run
+    from fusionnas.run.progress import QuietProgress
     from fusionnas.search.reopen import data_of, space_of
 
     run = Run.open(run_dir, tell=None if progress is None else progress.message)
@@ -97,7 +110,10 @@ def resume(run_dir: Path, *, workers: int = 1, progress: Progress | None = None)
         space = space_of(run)
         if run.finished:
             return _read(run.path, space)
-        return _carry_out(run, space, data_of(run, space), workers, progress)
+        shown = progress or QuietProgress(stages=False)
+        dataset = data_of(run, space)
+        with closing(_executor(space, workers, ray, shown)) as executor:
+            return _carry_out(run, space, dataset, executor, shown)
 
 
 def _over(
@@ -122,29 +138,33 @@ def _over(
     return SearchSpace(space.file.model_copy(update=changed), path=space.path, folder=space.folder), folder
 
 
-def _carry_out(
-    run: Run, space: SearchSpace, dataset: Dataset, workers: int, progress: Progress | None
-) -> SearchRun:
+def _executor(space: SearchSpace, workers: int | None, ray: str | None, progress: Progress) -> Executor:
     from fusionnas.execution import make_executor
+
+    return make_executor(
+        workers, ray=ray, gpus=space.file.execution.gpus, plugins=space.file.plugins, tell=progress.message
+    )
+
+
+def _carry_out(run: Run, space: SearchSpace, dataset: Dataset, executor: Executor, progress: Progress) -> SearchRun:
     from fusionnas.export.native import write_native
     from fusionnas.report.page import write_report
-    from fusionnas.run.progress import QuietProgress
     from fusionnas.search.pipeline import run_search
     from fusionnas.search.reopen import task_of
     from fusionnas.training.randomness import one_thread
 
-    shown, start = progress or QuietProgress(stages=False), time.monotonic()
-    with one_thread(), closing(make_executor(workers, plugins=space.file.plugins)) as executor:
-        task = task_of(run, space, dataset, shown, executor)
+    start = time.monotonic()
+    with one_thread():
+        task = task_of(run, space, dataset, progress, executor)
         outcome = run_search(task, dataset)
         network = outcome.network.network(task.problem)
     write_native(run.path, network, space.to_yaml(), dataset.preprocessing)
     run.seal("architecture.json", "weights.safetensors", "preprocessing.json")
     results = {**outcome.results, "seconds": round(time.monotonic() - start, 1)}
     run.write_json("results.json", results)
-    shown.stage("export", 1)
+    progress.stage("export", 1)
     export(run.path, output=run.path / "export")
-    shown.stage("report", 1)
+    progress.stage("report", 1)
     write_report([run.path], run.path / "report.html")
     run.finish()
     return _read(run.path, space)

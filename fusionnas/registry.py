@@ -74,8 +74,12 @@ class Registry(Generic[T]):
             importlib.import_module(f"{self._package}.{module.name}")
 
 
-def load_plugin(path: Path) -> None:
+def load_plugin(path: Path, *, copy: Path | None = None) -> None:
     """Import one plug-in file, once per process, so that its decorators register their entries.
+
+    Args:
+        path: the file; what it registers is known to come from there.
+        copy: where its text lies, if not at ``path``.
 
     Raises:
         RegistryError: the file does not exist or fails to import.
@@ -83,8 +87,9 @@ def load_plugin(path: Path) -> None:
     name = f"fusionnas_plugin_{path.resolve().as_posix().replace('/', '_').removesuffix('.py')}"
     if name in sys.modules:
         return
-    spec = importlib.util.spec_from_file_location(name, path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    file = path if copy is None else copy
+    spec = importlib.util.spec_from_file_location(name, file)
+    if not file.is_file() or spec is None or spec.loader is None:
         raise RegistryError(f"plug-in {path} is not a Python file; list files ending in .py under 'plugins:'")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

@@ -22,6 +22,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes that train at the same time; default: one per core.")
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS", help="Train on a Ray cluster: local starts one; auto; HOST:PORT."),
+]
 Trained = Annotated[Path, typer.Argument(metavar="RUN|EXPORT", help="A finished run, or a native export.")]
 
 
@@ -30,6 +34,11 @@ def print_json(data: Any) -> None:
     from fusionnas.run.plain import json_bytes
 
     sys.stdout.write(json_bytes(data).decode())
+
+
+def workers_of(workers: int | None, ray: str | None = None) -> int | None:
+    """As asked; else one per core, or on a Ray cluster what it has room for."""
+    return workers or (None if ray is not None else cores())
 
 
 def cores() -> int:

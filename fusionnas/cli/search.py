@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fusionnas.cli.app import app
-from fusionnas.cli.options import Data, DataPath, Json, Settings, Space, Workers, cores
+from fusionnas.cli.options import Data, DataPath, Json, Ray, Settings, Space, Workers, workers_of
 
 
 @app.command()
@@ -21,6 +21,7 @@ def search(
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of the final networks and baselines.")] = None,
     run_dir: Annotated[Path | None, typer.Option(help="New or empty folder; default: runs/NAME-0001, ...")] = None,
     workers: Workers = None,
+    ray: Ray = None,
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
@@ -36,7 +37,7 @@ def search(
     loaded = SearchSpace.load(space, overrides)
     with progress_for(machine=as_json) as progress:
         run = run_search(
-            loaded, data=data, data_path=data_path, seed=seed, run_dir=run_dir, workers=workers or cores(),
-            progress=progress,
+            loaded, data=data, data_path=data_path, seed=seed, run_dir=run_dir, workers=workers_of(workers, ray),
+            ray=ray, progress=progress,
         )  # fmt: skip
     close(run, as_json=as_json)

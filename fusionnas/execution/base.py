@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 ATTEMPTS = 3
@@ -21,12 +22,10 @@ class Limits:
     Attributes:
         seconds: of wall clock; None: no limit. Needs worker processes.
         memory: bytes that its process may hold, beyond which the task fails; None: no limit. Needs worker processes.
-        gpus: share of a GPU that a Ray worker claims for its tasks; others ignore it.
     """
 
     seconds: float | None = None
     memory: int | None = None
-    gpus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,22 @@ class Ended:
     failure: Failure | None = None
 
 
+@dataclass
+class Attempt:
+    """A call that is queued or under way, and how many workers it has taken down."""
+
+    call: Call
+    deaths: int = 0
+
+    def died(self, how: str, traceback: str) -> Ended | None:
+        """One more worker is gone: None, and the call is to be tried again; or its end."""
+        self.deaths += 1
+        if self.deaths < ATTEMPTS:
+            return None
+        text = f"took its worker process down {self.deaths} times: {how}"
+        return Ended(self.call, None, Failure("died", text, traceback))
+
+
 class Executor(Protocol):
     """Runs tasks, ``workers`` at a time. One thread uses it."""
 
@@ -88,6 +103,9 @@ class Executor(Protocol):
         Raises:
             FusionNASError: workers cannot be kept alive.
         """
+
+    def reaches(self, folder: Path) -> bool:
+        """Whether every worker sees the files in ``folder``."""
 
     def drop(self) -> None:
         """Forget all tasks that are queued or under way."""

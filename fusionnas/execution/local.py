@@ -11,7 +11,6 @@ import pickle
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,19 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from fusionnas.errors import FusionNASError
-from fusionnas.execution.base import ATTEMPTS, Call, Ended, Failure
+from fusionnas.execution.base import Attempt, Call, Ended
+from fusionnas.execution.scratch import scratch_folder
 from fusionnas.execution.shared import Shared
 from fusionnas.execution.worker import READY, Handle, command
 
 _UNBORN = 3  # workers that may die one after the other before any of them was ready
-
-
-@dataclass
-class _Attempt:
-    """A call and how many workers it has taken down."""
-
-    call: Call
-    deaths: int = 0
 
 
 @dataclass
@@ -45,7 +37,7 @@ class _Worker:
     trace: Path
     log: Path
     ready: bool = False
-    attempt: _Attempt | None = None
+    attempt: Attempt | None = None
     dropped: bool = False  # nobody waits for what it does
 
 
@@ -60,7 +52,7 @@ class LocalExecutor:
     def __init__(self, workers: int, plugins: Sequence[str] = ()) -> None:
         self.workers = workers
         self._plugins = tuple(plugins)
-        self._queue: deque[_Attempt] = deque()
+        self._queue: deque[Attempt] = deque()
         self._crew: list[_Worker] = []
         self._folder: Path | None = None
         self._unborn = 0
@@ -68,7 +60,7 @@ class LocalExecutor:
 
     def submit(self, call: Call) -> None:
         """Queue a task; an idle worker begins at once."""
-        self._queue.append(_Attempt(call))
+        self._queue.append(Attempt(call))
         self._deal()
 
     def wait(self) -> Ended:
@@ -84,6 +76,10 @@ class LocalExecutor:
                 self._deal()
                 if ended is not None:
                     return ended
+
+    def reaches(self, folder: Path) -> bool:
+        """They do: one machine."""
+        return True
 
     def drop(self) -> None:
         """Forget all tasks. A worker that is at one finishes it for nobody; ``close`` ends it at once."""
@@ -123,7 +119,7 @@ class LocalExecutor:
 
     def _hire(self) -> None:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="fusionnas-workers-"))
+            self._folder = scratch_folder()
         ours, theirs = Pipe()
         trace, log = self._folder / f"{self._hired}.trace", self._folder / f"{self._hired}.log"
         with log.open("wb") as output:
@@ -163,12 +159,10 @@ class LocalExecutor:
         attempt = worker.attempt
         if attempt is None or worker.dropped:
             return None
-        attempt.deaths += 1
-        if attempt.deaths >= ATTEMPTS:
-            text = f"took its worker process down {attempt.deaths} times: {how}"
-            return Ended(attempt.call, None, Failure("died", text, last))
-        self._queue.appendleft(attempt)
-        return None
+        ended = attempt.died(how, last)
+        if ended is None:
+            self._queue.appendleft(attempt)
+        return ended
 
 
 def _status(process: subprocess.Popen[bytes]) -> int | None:

@@ -10,7 +10,7 @@ import io
 import mmap
 import os
 import pickle
-import tempfile
+import shutil
 import uuid
 import weakref
 from collections import OrderedDict
@@ -20,6 +20,8 @@ from typing import Any, BinaryIO, Generic, TypeVar
 
 import torch
 from torch import Tensor
+
+from fusionnas.execution.scratch import scratch_folder
 
 T = TypeVar("T")
 _ALIGN = 64  # as torch aligns its own memory
@@ -42,11 +44,11 @@ class Shared(Generic[T]):
     def file(self) -> Path:
         """Where workers of this machine find it; written at the first call, deleted with this object."""
         if self._file is None:
-            descriptor, name = tempfile.mkstemp(prefix="fusionnas-", suffix=".shared")
-            weakref.finalize(self, Path(name).unlink, missing_ok=True)
-            with open(descriptor, "wb") as file:
+            folder = scratch_folder()
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            with open(folder / "value", "wb") as file:
                 write(file, self.value)
-            self._file = Path(name)
+            self._file = folder / "value"
         return self._file
 
     def __reduce__(self) -> Any:

@@ -46,18 +46,18 @@ class Checkpoint:
     """The state of one unit of long work; saved under way, loaded when the unit is computed again.
 
     Args:
-        folder: where the unit's state lies.
+        folder: where the unit's state lies; None: nowhere, nothing is saved.
         every: seconds between saves, as told by ``due``.
     """
 
-    def __init__(self, folder: Path, every: float) -> None:
+    def __init__(self, folder: Path | None, every: float) -> None:
         self._folder = folder
         self._every = every
         self._last = time.monotonic()
 
     def due(self) -> bool:
         """Whether it is time to save. Time decides only this, never a result."""
-        return time.monotonic() - self._last >= self._every
+        return self._folder is not None and time.monotonic() - self._last >= self._every
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Save plain types and tensors, atomically, with the content's hash in the file's name.
@@ -67,6 +67,8 @@ class Checkpoint:
             DiskError: the disk is full; the state saved before is kept.
         """
         _check_plain(state, "state")
+        if self._folder is None:
+            return
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         data = buffer.getvalue()
@@ -89,11 +91,12 @@ class Checkpoint:
 
     def clear(self) -> None:
         """Remove what was saved: the unit is done."""
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self._folder)
+        if self._folder is not None:
+            with suppress(FileNotFoundError):
+                shutil.rmtree(self._folder)
 
     def _saved(self) -> list[Path]:
-        return sorted(self._folder.glob("?????????-*.pt"))
+        return [] if self._folder is None else sorted(self._folder.glob("?????????-*.pt"))
 
 
 def _check_plain(value: Any, where: str) -> None:

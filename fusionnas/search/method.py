@@ -7,6 +7,7 @@ it never sees test. Every costly step is a unit of the run, so a killed search g
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -18,6 +19,7 @@ from fusionnas.data.base import SearchData
 from fusionnas.execution import Executor, InlineExecutor, Limits, Shared
 from fusionnas.registry import Registry
 from fusionnas.run.progress import Progress
+from fusionnas.run.unit import Checkpoint
 from fusionnas.space.schema import Section
 
 if TYPE_CHECKING:
@@ -68,12 +70,26 @@ class Task:
         """The problem as an argument of calls: it travels to each worker once."""
         return Shared(self.problem)
 
+    def checkpoint(self, name: str) -> Checkpoint:
+        """Where a unit that a worker computes saves its state."""
+        return self.run.checkpoint(name) if self._reached else Checkpoint(None, math.inf)
+
+    @functools.cached_property
+    def _reached(self) -> bool:
+        reached = self.executor.reaches(self.run.path)
+        if not reached:
+            self.progress.message(
+                f"not every node of the cluster sees {self.run.path.resolve()}: trainings that are interrupted start "
+                "over; a folder on storage that all nodes share avoids that (--run-dir)"
+            )
+        return reached
+
     @property
     def limits(self) -> Limits:
         """What one training may use."""
         allowed = self.space.file.execution
         memory = None if allowed.memory is None else int(allowed.memory * 1e9)
-        return Limits(allowed.seconds, memory, allowed.gpus)
+        return Limits(allowed.seconds, memory)
 
     @property
     def space(self) -> SearchSpace:

@@ -158,7 +158,7 @@ def _compute(task: Task, jobs: Sequence[Job]) -> dict[Job, Failure]:
     """Run what the journal does not know; each is journaled as it ends, those that failed come back."""
     missing = {job.name: job for job in jobs if not task.run.known(job.name)}
     calls = [
-        Call(job.name, train_job, (task.shared, job, task.run.checkpoint(job.name)), task.limits)
+        Call(job.name, train_job, (task.shared, job, task.checkpoint(job.name)), task.limits)
         for job in missing.values()
     ]
     failures = {}

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 
 def square(number: int) -> int:
+    return number * number
+
+
+def square_slowly(number: int, seconds: float) -> int:
+    time.sleep(seconds)
     return number * number
 
 
@@ -52,7 +58,9 @@ def hoard(size: int) -> None:
 
 
 def unsendable():
-    return lambda: None
+    import threading
+
+    return threading.Lock()
 
 
 def threads() -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionnas.execution import Call, Executor, InlineExecutor, Limits, Shared, completed
+from fusionnas.execution import Call, Executor, InlineExecutor, Limits, Shared, completed, make_executor
 from fusionnas.execution.base import ATTEMPTS
 from fusionnas.execution.local import LocalExecutor
 from tests.execution import tasks
@@ -21,12 +21,10 @@ KINDS = ["inline", "local", pytest.param("ray", marks=pytest.mark.slow)]
 @pytest.fixture(scope="module", params=KINDS)
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     if request.param == "ray":
-        from fusionnas.execution.ray import connected
-
-        with connected("local", workers=2) as ray_executor:
-            yield ray_executor
-        return
-    with contextlib.closing(InlineExecutor() if request.param == "inline" else LocalExecutor(2)) as made:
+        made = make_executor(2, ray="local")
+    else:
+        made = InlineExecutor() if request.param == "inline" else LocalExecutor(2)
+    with contextlib.closing(made):
         yield made
 
 
