@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,11 +84,16 @@ def test_where_a_training_is_needed_its_failure_ends_the_search_and_is_tried_aga
     assert failed(run) == [] and run.known(jobs[1].name)
 
 
-def test_the_choice_goes_on_without_a_finalist_that_fails(run: Run) -> None:
-    winner = choose(task(run), Found((broken(), architectures()[2]), LAYERS, {}))
-    assert winner.architecture != broken()
-    assert broken().id not in {row["id"] for row in winner.table}
-    assert len(failed(run)) == 1
+def test_the_choice_goes_on_without_candidates_that_fail(run: Run) -> None:
+    data = tiny_data()
+    for part in (data.train, data.alpha, data.select):
+        part.inputs["c"].values[:] = math.inf
+    problem = Problem(tiny_space(), data, 3)
+    winner = choose(Task(problem, run, QuietProgress(stages=False)), Found(tuple(architectures()), LAYERS, {}))
+    assert not {"c"} & {name for row in winner.table for name in row["modalities"]}
+    assert not any(point.modality == "c" for point in winner.architecture.points())
+    assert all(entry["failed"].startswith("the loss is nan after epoch 1") for entry in failed(run))
+    assert {architectures()[1].id, architectures()[2].id} <= {entry["unit"].split("/")[1] for entry in failed(run)}
 
 
 def test_a_training_beyond_its_limit_fails(run: Run, capsys) -> None:
