@@ -18,11 +18,12 @@ from fusionnas.execution.local import LocalExecutor
 from tests.execution import tasks
 
 DRIVER = """
-import sys
+import signal, sys
 from pathlib import Path
 from fusionnas.execution import Call, completed
 from fusionnas.execution.local import LocalExecutor
 from tests.execution import tasks
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests' own parent may have had it ignored
 calls = [Call("say", tasks.say, (Path(sys.argv[1]),)), Call("spin", tasks.spin)]
 for ended in completed(LocalExecutor(2), calls):
     print(ended.value, flush=True)
