@@ -67,7 +67,7 @@ def test_workers_are_kept_from_one_stage_to_the_next():
     with contextlib.closing(LocalExecutor(2)) as executor:
         first = {ended.value for ended in completed(executor, [Call(str(n), os.getpid) for n in range(4)])}
         later = {ended.value for ended in completed(executor, [Call(str(n), os.getpid) for n in range(4)])}
-    assert later <= first and os.getpid() not in first
+    assert len(first | later) <= 2 and os.getpid() not in first
 
 
 def test_a_shared_value_is_written_once_and_its_file_goes_with_it():
