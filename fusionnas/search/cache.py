@@ -1,11 +1,11 @@
-"""Features of every fusion point, encoded once, standardised, ready for training many heads.
+"""Features of every fusion point as heads read them in training: batches, with what is absent and what is dropped.
 
-Shapes: P fusion points, N samples, B of them in a batch, T tokens, D width.
+Made by :mod:`fusionnas.search.features`. Shapes: P fusion points, N samples, B in a batch, T tokens, D width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,12 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from fusionnas.architecture import Point
-from fusionnas.data.base import Part
-from fusionnas.feature import Feature, pool
+from fusionnas.feature import Feature
 from fusionnas.training.randomness import seeded
 
-MOST_TOKENS = 8  # of a cached sequence: attention heads over 24 tokens take fifty times as long as vector heads
-_CHUNK = 512  # samples that are encoded at a time
+MOST_TOKENS = 8
+"""Of a cached sequence: attention heads over 24 tokens take fifty times as long as vector heads."""
 
 
 class Batch(NamedTuple):
@@ -63,7 +62,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Cache:
-    """Cached features of one part.
+    """Cached features of one part; tensors may lie in files, of which only what is read comes into memory.
 
     Attributes:
         points: what place p is.
@@ -113,64 +112,3 @@ def _by_point(rows: Tensor) -> Tensor:
     out = rows.new_zeros(rows.shape[1] + 1, rows.shape[0], *rows.shape[2:])
     out[:-1] = rows.transpose(0, 1)
     return out
-
-
-Encode = Callable[[Mapping[str, Feature]], Mapping[Point, Feature]]
-
-
-@torch.no_grad()
-def build_caches(
-    encode: Encode, parts: Mapping[str, Part], points: tuple[Point, ...], *, tokens: bool
-) -> dict[str, Cache]:
-    """Encode each part and standardise every point's channels by the statistics of the first part."""
-    scale: dict[Point, tuple[Tensor, Tensor]] = {}
-    caches = {}
-    for name, part in parts.items():
-        features = _encode(encode, part, points)
-        for point, feature in features.items():
-            if point not in scale:
-                scale[point] = _statistics(feature)
-            features[point] = _standardized(feature, *scale[point])
-        caches[name] = _cache(features, points, part.target, tokens=tokens)
-    return caches
-
-
-def _encode(encode: Encode, part: Part, points: tuple[Point, ...]) -> dict[Point, Feature]:
-    chunks = [encode(batch.inputs) for batch in part.batches(512)]
-    return {p: Feature(*(torch.cat(t) for t in zip(*(chunk[p] for chunk in chunks), strict=True))) for p in points}
-
-
-def _statistics(feature: Feature) -> tuple[Tensor, Tensor]:
-    real = feature.values[feature.mask]
-    if len(real) < 2:
-        return torch.zeros(feature.values.shape[-1]), torch.ones(feature.values.shape[-1])
-    return real.mean(0), real.std(0).clamp_min(1e-6)
-
-
-def _standardized(feature: Feature, mean: Tensor, std: Tensor) -> Feature:
-    return feature._replace(values=(feature.values - mean) / std * feature.mask.unsqueeze(-1))
-
-
-def _cache(features: Mapping[Point, Feature], points: tuple[Point, ...], target: Tensor, *, tokens: bool) -> Cache:
-    vectors = torch.stack([pool(features[p]) for p in points], 1)
-    present = torch.stack([features[p].present for p in points], 1)
-    sequences = masks = None
-    if tokens:
-        coarse = [_coarse(features[p]) for p in points]
-        length = max(f.values.shape[-2] for f in coarse)
-        pads = [(f, length - f.values.shape[-2]) for f in coarse]
-        sequences = torch.stack([functional.pad(f.values, (0, 0, 0, n)) for f, n in pads], 1)
-        masks = torch.stack([functional.pad(f.mask, (0, n)) for f, n in pads], 1)
-    return Cache(points, vectors, present, sequences, masks, target)
-
-
-def _coarse(feature: Feature) -> Feature:
-    """At most ``MOST_TOKENS`` tokens: masked means of neighbours. Ranks heads; the final networks see every token."""
-    tokens = feature.values.shape[-2]
-    size = -(-tokens // MOST_TOKENS)
-    if size == 1:
-        return feature
-    missing = -tokens % size
-    values = functional.pad(feature.values, (0, 0, 0, missing)).unflatten(-2, (-1, size))
-    mask = functional.pad(feature.mask, (0, missing)).unflatten(-1, (-1, size))
-    return Feature(pool(Feature(values, mask, mask.any(-1))), mask.any(-1), feature.present)

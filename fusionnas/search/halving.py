@@ -3,86 +3,76 @@
 Source: Jamieson & Talwalkar, "Non-stochastic best arm identification", 2016, arXiv:1502.07943. Departs from it:
 arms of one operator sequence train in one pass; the key is the mean negative log-likelihood on select; the first rung
 has at least 70 steps, since shorter ones throw the right heads out. Who survives a rung trains anew for all epochs up
-to the next one's end: that costs a seventh more than going on would, and in return nothing but losses is kept of those
-who train, so a rung takes any number of heads, in any grouping.
+to the next one's end: that costs a seventh more than going on would, and in return nothing but losses and the
+survivors is kept of those who train, so a rung takes any number of heads, drawn as they are needed.
 """
 
 from __future__ import annotations
 
+import heapq
+import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fusionnas.architecture import Architecture
-from fusionnas.search.cache import Cache
-from fusionnas.search.heads import Candidate, Heads, HeadSettings, SequentialHeads, stackable
-from fusionnas.search.stack import HeadStack
+from fusionnas.run.unit import Checkpoint
+from fusionnas.search.contest import Contest
+from fusionnas.search.heads import Candidate
 
 FIRST_RUNG_STEPS = 70
-LARGEST_STACK = 128
-SAME_WIRING = 32  # so many heads of one wiring make a stack of their own, in which no slot is empty
 
-Wiring = tuple[tuple[int | None, ...], ...]
 Watch = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Contest:
-    """What heads train on, and by what they are compared.
-
-    Attributes:
-        train, select: cached features.
-        settings: sizes and rates of the heads.
-        seed: of the batches.
-    """
-
-    train: Cache
-    select: Cache
-    settings: HeadSettings
-    seed: int
-
-    def losses(self, candidates: Sequence[Candidate], factors: Sequence[float]) -> Tensor:
-        """Train a group of heads, of one operator sequence; their loss per select sample, (G, N)."""
-        kind = HeadStack if stackable(candidates[0].operators) else SequentialHeads
-        heads: Heads = kind(candidates, self.settings, self.train.points)
-        heads.fit(self.train, factors, seed=self.seed)
-        return heads.losses(self.select)
+Ranking = list[tuple[Candidate, float]]
 
 
 def halve(
-    candidates: Sequence[Candidate],
+    candidates: Collection[Candidate],
     contest: Contest,
     *,
     rungs: Sequence[int],
     eta: int,
     keep: int,
     watch: Watch,
-) -> list[tuple[Candidate, float]]:
-    """Train all candidates by rungs; the best, at least ``keep``, with their select loss, best first.
+    checkpoint: Checkpoint | None = None,
+) -> Ranking:
+    """Train all candidates by rungs; those of the last rung with their select loss, best first.
 
     Args:
-        candidates: heads to compare.
-        contest: what they train on.
+        candidates: heads to compare; a collection may make them as they are asked for.
+        contest: what they train on, and where.
         rungs: epochs that each rung adds.
         eta: one candidate in eta goes on to the next rung.
         keep: fewest candidates that go on.
-        watch: is told (rung, groups done, groups).
+        watch: is told (rung, stacks done, stacks expected).
+        checkpoint: where to save and resume; None: no saving.
     """
     lengths = _lengths(rungs, contest)
-    ranked: list[tuple[Candidate, float]] = [(candidate, math.inf) for candidate in candidates]
-    for number in range(len(lengths)):
-        going_on = len(ranked) if number == 0 else max(keep, math.ceil(len(ranked) / eta))
-        members = [candidate for candidate, _ in ranked[:going_on]]
-        losses = [math.inf] * len(members)
+    saved = checkpoint.load() if checkpoint is not None else None
+    first = 0 if saved is None else int(saved["rung"])
+    if saved is not None and first:
+        candidates = [candidate for _, _, candidate in _read(saved["entrants"])]
+    ranked: Ranking = []
+    for number in range(first, len(lengths)):
+        last = number == len(lengths) - 1
+        rung = _Rung(len(candidates) if last else max(keep, math.ceil(len(candidates) / eta)))
+        if saved is not None:
+            rung.restore(saved)
+            saved = None
+        expected = math.ceil(len(candidates) / contest.largest)
         factors = [1.0] * sum(lengths[: number + 1])
-        for places, found in _trained(members, contest, factors, watch, f"rung {number + 1} of {len(rungs)}"):
-            for place, loss in zip(places, found.mean(1).nan_to_num(math.inf).tolist(), strict=True):
-                losses[place] = loss
-        order = sorted(range(len(members)), key=lambda i: losses[i])
-        ranked = [(members[i], losses[i]) for i in order]
+        for stack, members, losses in contest.losses(candidates, factors, seed=contest.seed, done=rung.done):
+            rung.add(stack, members, losses.mean(1))
+            watch(f"rung {number + 1} of {len(lengths)}", len(rung.done), max(expected, len(rung.done)))
+            if checkpoint is not None and checkpoint.due():
+                entrants = [] if number == 0 else [(0.0, -i, c) for i, c in enumerate(candidates)]
+                checkpoint.save({"rung": number, "entrants": _written(entrants), **rung.saved()})
+        ranked = rung.ranked()
+        candidates = [candidate for candidate, _ in ranked]
     return ranked
 
 
@@ -94,42 +84,55 @@ def rescore(
     Each head trains anew for ``epochs`` with a cosine schedule, on other batches than in ``halve``.
     """
     factors = [0.5 * (1 + math.cos(math.pi * e / epochs)) for e in range(epochs)]
-    total = torch.zeros(len(architectures), len(contest.select.target))
-    fresh = replace(contest, seed=contest.seed + 1)
+    single = torch.zeros(len(architectures), seeds, len(contest.select.target))
     members = [Candidate(a, contest.seed + 1 + s) for a in architectures for s in range(seeds)]
-    for places, found in _trained(members, fresh, factors, watch, "rescore"):
-        for place, losses in zip(places, found, strict=True):
-            total[place // seeds] += losses
-    return total / seeds
+    expected = math.ceil(len(members) / contest.largest)
+    for done, (_, stack, losses) in enumerate(contest.losses(members, factors, seed=contest.seed + 1), start=1):
+        for (place, _), row in zip(stack, losses, strict=True):
+            single[place // seeds, place % seeds] = row
+        watch("rescore", done, max(expected, done))
+    return single.mean(1)
 
 
-def _trained(
-    members: Sequence[Candidate], contest: Contest, factors: Sequence[float], watch: Watch, stage: str
-) -> Iterator[tuple[list[int], Tensor]]:
-    """(places among ``members``, their losses), group after group."""
-    groups = grouped(members)
-    for done, places in enumerate(groups):
-        yield places, contest.losses([members[i] for i in places], factors)
-        watch(stage, done + 1, len(groups))
+Entry = tuple[float, int, Candidate]
+"""Minus the loss, minus the place in the order of candidates, the candidate: heaps have the worst first."""
 
 
-def grouped(members: Sequence[Candidate]) -> list[list[int]]:
-    """Places of members that train together: of one operator sequence and, where there are enough, of one wiring."""
-    by_operators: dict[tuple[str, ...], dict[Wiring, list[int]]] = {}
-    for place, member in enumerate(members):
-        by_operators.setdefault(member.operators, {}).setdefault(member.wiring, []).append(place)
-    groups = []
-    for wirings in by_operators.values():
-        same = [places for places in wirings.values() if len(places) >= SAME_WIRING]
-        mixed = [place for places in wirings.values() if len(places) < SAME_WIRING for place in places]
-        groups += [part for places in [*same, mixed] for part in _parts(places)]
-    return groups
+@dataclass
+class _Rung:
+    """A rung under way: the best so far, and which stacks are done."""
+
+    limit: int
+    best: list[Entry] = field(default_factory=list)
+    done: set[int] = field(default_factory=set)
+
+    def add(self, stack: int, members: Sequence[tuple[int, Candidate]], losses: Tensor) -> None:
+        """What a stack came to; who diverged comes last."""
+        self.done.add(stack)
+        for (place, candidate), loss in zip(members, losses.nan_to_num(math.inf).tolist(), strict=True):
+            entry = (-loss, -place, candidate)
+            if len(self.best) < self.limit:
+                heapq.heappush(self.best, entry)
+            elif entry[:2] > self.best[0][:2]:
+                heapq.heapreplace(self.best, entry)
+
+    def ranked(self) -> Ranking:
+        """Best first; of equals, who came first."""
+        return [(candidate, -loss) for loss, _, candidate in sorted(self.best, key=lambda e: e[:2], reverse=True)]
+
+    def saved(self) -> dict[str, Any]:
+        return {"best": _written(self.best), "done": sorted(self.done)}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.best, self.done = _read(saved["best"]), set(saved["done"])
 
 
-def _parts(places: list[int]) -> list[list[int]]:
-    """Cut into even parts of at most ``LARGEST_STACK``."""
-    count = math.ceil(len(places) / LARGEST_STACK)
-    return [places[len(places) * i // count : len(places) * (i + 1) // count] for i in range(count)]
+def _written(entries: Sequence[Entry]) -> str:
+    return json.dumps([[loss, place, c.seed, c.architecture.to_json()] for loss, place, c in entries])
+
+
+def _read(text: str) -> list[Entry]:
+    return [(loss, place, Candidate(Architecture.from_json(a), seed)) for loss, place, seed, a in json.loads(text)]
 
 
 def _lengths(rungs: Sequence[int], contest: Contest) -> list[int]:

@@ -24,6 +24,11 @@ from fusionnas.search.heads import Candidate, HeadSettings, adam, epoch_seed, in
 from fusionnas.training.scoring import nll
 
 
+def largest_stack(settings: HeadSettings) -> int:
+    """Members of a stack at most: so many that what a step computes stays within about two megabytes a tensor."""
+    return max(1, min(128, 2**18 // (settings.batch_size * settings.width)))
+
+
 @dataclass(frozen=True)
 class _Slot:
     """Where the members' input number so-and-so of a node comes from.
