@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fusionnas.architecture import Architecture, Node
 from fusionnas.operators import operators
+from fusionnas.search.heads import Candidate
 from fusionnas.search.references import Layers, named, single_points
 from fusionnas.supernet.mixing import reachable
 
@@ -22,25 +25,72 @@ HEADS_PER_SEQUENCE = 16
 _TRIES = 50
 
 
-def pool(space: SearchSpace, layers: Layers, *, heads: int, rng: random.Random) -> tuple[list[Architecture], int]:
-    """(references and sampled architectures, each once; how many of the first are references).
+@dataclass(frozen=True)
+class Pool(Collection[Architecture]):
+    """Architectures that compete, each once, references first.
 
-    All share the encoder ``layers``. With as many heads asked as the space has, the pool is the whole space.
+    Attributes:
+        references: always among those that are scored again.
+        rest: the others; None: the whole space, listed anew whenever it is asked for, so that it takes no memory.
+        space, layers: what ``rest`` is of.
     """
-    references = list(dict.fromkeys([*named(space, layers).values(), *single_points(space, layers)]))
-    found = dict.fromkeys(references)
-    if space.size() <= heads * _TRIES:
-        every = [a for a in space.enumerate() if all(chosen == layers[m][: len(chosen)] for m, chosen in a.layers)]
-        if len(every) <= heads:
-            return list(dict.fromkeys([*references, *every])), len(references)
+
+    references: tuple[Architecture, ...]
+    rest: tuple[Architecture, ...] | None
+    space: SearchSpace
+    layers: Layers
+
+    def __iter__(self) -> Iterator[Architecture]:
+        yield from self.references
+        known = set(self.references)
+        others = self.space.enumerate(self.layers) if self.rest is None else self.rest
+        yield from (architecture for architecture in others if architecture not in known)
+
+    def __len__(self) -> int:
+        if self.rest is not None:
+            return len(self.references) + len(self.rest)
+        return self.space.graphs() + sum(not self.space.contains(reference) for reference in self.references)
+
+    def __contains__(self, architecture: object) -> bool:
+        return architecture in set(self)
+
+
+@dataclass(frozen=True)
+class Candidates(Collection[Candidate]):
+    """The heads of a pool with the seed of their initial weights, made as they are asked for."""
+
+    pool: Pool
+    seed: int
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return (Candidate(architecture, self.seed) for architecture in self.pool)
+
+    def __len__(self) -> int:
+        return len(self.pool)
+
+    def __contains__(self, candidate: object) -> bool:
+        return isinstance(candidate, Candidate) and candidate.seed == self.seed and candidate.architecture in self.pool
+
+
+def pool(space: SearchSpace, layers: Layers, *, heads: int | None, rng: random.Random) -> Pool:
+    """References and ``heads`` sampled architectures; None, or as many as the space has: the whole space.
+
+    All share the encoder ``layers``.
+    """
+    references = tuple(dict.fromkeys([*named(space, layers).values(), *single_points(space, layers)]))
+    if heads is None or space.graphs() <= heads:
+        return Pool(references, None, space, layers)
     sequences = _sequences(space, heads, rng)
     # Heads with attention cost about ten vector heads each, even on coarse tokens: a quarter as many are drawn.
     turns = [s for turn in range(4) for s in sequences if turn == 0 or not any(operators[name].sequence for name in s)]
+    found: dict[Architecture, None] = {}
     for sequence in itertools.islice(itertools.cycle(turns), heads * _TRIES):
-        if len(found) >= heads + len(references):
+        if len(found) >= heads:
             break
-        found.setdefault(_draw(space, sequence, layers, rng))
-    return list(found), len(references)
+        drawn = _draw(space, sequence, layers, rng)
+        if drawn not in references:
+            found.setdefault(drawn)
+    return Pool(references, tuple(found), space, layers)
 
 
 def _sequences(space: SearchSpace, heads: int, rng: random.Random) -> list[tuple[str, ...]]:

@@ -259,6 +259,10 @@ class SearchSpace:
         modalities = {name: (m.levels, len(m.encoder)) for name, m in self.file.modalities.items()}
         return space_size(tuple(self.rules.values()), self.file.fusion.nodes, modalities)
 
+    def graphs(self) -> int:
+        """Exact number of fusion graphs: of architectures with any one choice of encoder layers."""
+        return sum(self._graphs.count(nodes) for nodes in range(self.file.fusion.nodes + 1))
+
     @cached_property
     def _graphs(self) -> Graphs:
         return Graphs(tuple(self.rules.values()), len(self.points()))
@@ -300,8 +304,11 @@ class SearchSpace:
             raise SpaceError(f"the architecture is not in the space '{self.name}'", problems)
         return neighbours(self, architecture)
 
-    def enumerate(self) -> Iterator[Architecture]:
-        """All architectures of the space, each once, those with few nodes first. Look at ``size`` before."""
+    def enumerate(self, layers: Mapping[str, Sequence[str]] | None = None) -> Iterator[Architecture]:
+        """All architectures of the space, each once, those with few nodes first. Look at ``size`` before.
+
+        With ``layers``, the encoder of every layer by modality, only those that use them: ``graphs`` many.
+        """
         for count in range(self.file.fusion.nodes + 1):
             ends = (
                 [((), point) for point in self.points()]
@@ -310,7 +317,12 @@ class SearchSpace:
             )
             for nodes, output in ends:
                 depths = self.depths(nodes, output)
-                each = (itertools.product(self.file.modalities[n].encoder, repeat=d) for n, d in depths.items())
+                each = (
+                    itertools.product(self.file.modalities[n].encoder, repeat=d)
+                    if layers is None
+                    else [tuple(layers[n][:d])]
+                    for n, d in depths.items()
+                )
                 for chosen in itertools.product(*each):
                     yield Architecture(tuple(zip(depths, chosen, strict=True)), nodes, output)
 
