@@ -16,7 +16,8 @@ from fusionnas.data.base import Part
 from fusionnas.operators import operators
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.budget import Budget
-from fusionnas.search.cache import Cache, build_caches
+from fusionnas.search.cache import Cache
+from fusionnas.search.features import FEATURES, Store, build_caches, content_hash
 from fusionnas.search.gradient import Relaxed, Row, SupernetTraining
 from fusionnas.search.method import Task
 from fusionnas.search.pretrain import load_pretrained
@@ -108,12 +109,17 @@ def with_layers(task: Task, mixing: Mixing, layers: Mapping[str, tuple[str, ...]
 
 
 def encode_parts(task: Task, supernet: Supernet, layers: Layers) -> tuple[Cache, Cache]:
-    """Features of every fusion point, standardised: of train + alpha, and of select."""
+    """Features of every fusion point, standardised: of train + alpha, and of select.
+
+    They lie in the run's folder under the hash of weights, layers and data until the search ends.
+    """
     encoded = with_layers(task, Alphas(task.space).mixing(even), layers)
+    parts = {"train": Part.concat(task.data.train, task.data.alpha), "select": task.data.select}
+    tokens = any(operators[name].sequence for name in task.space.file.fusion.operators)
+    key = content_hash(supernet.encoders.state_dict(), layers, tokens, parts)
+    memory = int(task.space.file.search.cache_memory * 1e9)
     caches = build_caches(
-        lambda inputs: supernet.eval().encode(inputs, encoded),
-        {"train": Part.concat(task.data.train, task.data.alpha), "select": task.data.select},
-        task.space.points(),
-        tokens=any(operators[name].sequence for name in task.space.file.fusion.operators),
-    )
+        lambda inputs: supernet.eval().encode(inputs, encoded), parts, task.space.points(), tokens=tokens,
+        store=Store(task.run.path / FEATURES / key[:16], memory),
+    )  # fmt: skip
     return caches["train"], caches["select"]

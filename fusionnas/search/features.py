@@ -27,6 +27,9 @@ from fusionnas.search.cache import MOST_TOKENS, Cache
 CHUNK = 512
 """Samples that are encoded at a time."""
 
+FEATURES = "features"
+"""Folder of a run; removed when its search has ended."""
+
 _MANIFEST = "features.json"
 
 Encode = Callable[[Mapping[str, Feature]], Mapping[Point, Feature]]
@@ -219,4 +222,22 @@ def _hash(file: Path) -> str:
     with open(file, "rb") as opened:
         while block := opened.read(2**20):
             digest.update(block)
+    return digest.hexdigest()
+
+
+def content_hash(*values: object) -> str:
+    """Hash of tensors, parts, and whatever prints the same when it is the same, in any nesting of mappings."""
+    digest = hashlib.sha256()
+    for value in values:
+        if isinstance(value, Mapping):
+            for name in value:
+                digest.update(f"{name}={content_hash(value[name])};".encode())
+        elif isinstance(value, Part):
+            digest.update(content_hash({n: content_hash(*f) for n, f in value.inputs.items()}, value.target).encode())
+        elif isinstance(value, Tensor):
+            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.detach().numpy().tobytes())
+        else:
+            digest.update(repr(value).encode())
+        digest.update(b"|")
     return digest.hexdigest()

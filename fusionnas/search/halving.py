@@ -51,7 +51,7 @@ def halve(
         watch: is told (rung, stacks done, stacks expected).
         checkpoint: where to save and resume; None: no saving.
     """
-    lengths = _lengths(rungs, contest)
+    lengths = [first_rung(rungs, contest), *rungs[1:]]
     saved = checkpoint.load() if checkpoint is not None else None
     first = 0 if saved is None else int(saved["rung"])
     if saved is not None and first:
@@ -135,6 +135,7 @@ def _read(text: str) -> list[Entry]:
     return [(loss, place, Candidate(Architecture.from_json(a), seed)) for loss, place, seed, a in json.loads(text)]
 
 
-def _lengths(rungs: Sequence[int], contest: Contest) -> list[int]:
+def first_rung(rungs: Sequence[int], contest: Contest) -> int:
+    """Epochs of the first rung: at least 70 steps."""
     steps = math.ceil(len(contest.train.target) / contest.settings.batch_size)
-    return [max(rungs[0], math.ceil(FIRST_RUNG_STEPS / steps)), *rungs[1:]]
+    return max(rungs[0], math.ceil(FIRST_RUNG_STEPS / steps))

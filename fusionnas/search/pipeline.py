@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from fusionnas.data.base import Dataset
 from fusionnas.network import predict
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.compare import paired, summary, verdict
+from fusionnas.search.features import FEATURES
 from fusionnas.search.finalists import Winner, choose
 from fusionnas.search.gating import gate_facts, gated
 from fusionnas.search.interaction import interactions
@@ -48,6 +50,7 @@ class Outcome:
 def run_search(task: Task, dataset: Dataset) -> Outcome:
     """Search, choose, train the final networks and the baselines, open the test part once, compare."""
     found = methods[task.space.file.search.method](task)
+    shutil.rmtree(task.run.path / FEATURES, ignore_errors=True)
     winner = choose(task, found)
     ours = gated(task, winner.architecture)
     contestants = {OURS: ours, **_baselines(task, winner.architecture, found)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,61 +11,76 @@ from torch import Tensor
 from fusionnas.architecture import Architecture
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.choice import kendall_tau, one_standard_error
+from fusionnas.search.contest import Contest
 from fusionnas.search.encoders import encode_parts
+from fusionnas.search.evolving import evolve
 from fusionnas.search.gradient import supernet_loss
-from fusionnas.search.halving import Contest, Watch, halve, rescore
-from fusionnas.search.heads import Candidate, HeadSettings
+from fusionnas.search.halving import Watch, halve, rescore
+from fusionnas.search.heads import HeadSettings
 from fusionnas.search.method import Task
+from fusionnas.search.pool import Candidates, Pool
 from fusionnas.search.references import Layers, sources
+from fusionnas.search.stacking import measure
 from fusionnas.supernet import Supernet, one_hot
+from fusionnas.training.randomness import derive
 
 RESCORE_EPOCHS, RESCORE_SEEDS = 8, 3
 
 
 def head_contest(task: Task, supernet: Supernet, layers: Layers) -> Contest:
-    """Heads of this task, on the features of trained encoders."""
+    """Heads of this task, on the features of trained encoders and on the task's workers."""
     fusion, training = task.space.file.fusion, task.space.file.training
     settings = HeadSettings(fusion.width, task.data.signature.outputs, training.batch_size, dropout=training.dropout)
-    return Contest(*encode_parts(task, supernet, layers), settings, task.seed)
+    timings = task.run.unit("search/stacking", lambda checkpoint: Result(_timings(task, settings))).facts
+    train, select = encode_parts(task, supernet, layers)
+    return Contest(train, select, settings, task.seed, timings, task.executor)
 
 
-def rank_heads(
-    task: Task,
-    supernet: Supernet,
-    layers: Layers,
-    contestants: Callable[[], tuple[list[Architecture], int]],
-) -> dict[str, Any]:
+def _timings(task: Task, settings: HeadSettings) -> dict[str, Any]:
+    names, stacking = task.space.file.fusion.operators, task.space.file.search.stacking
+    if stacking == "auto":
+        return measure(names, settings)
+    return {name: {"stacked": float(not stacking), "sequential": float(stacking)} for name in names}
+
+
+def rank_heads(task: Task, supernet: Supernet, layers: Layers, contestants: Callable[[], Pool]) -> dict[str, Any]:
     """Finalists and how they were found; one unit, ``search/heads``.
 
     Args:
         task: what is searched.
         supernet: its encoders give the features.
         layers: encoder of every layer.
-        contestants: the heads to compare, and how many of the first are references, which are always scored again.
+        contestants: the heads to compare; the references among them are always scored again.
     """
     search = task.space.file.search
 
     def compute(checkpoint: Checkpoint) -> Result:
-        contest, watch = head_contest(task, supernet, layers), head_watch(task)
-        heads, references = contestants()
+        contest, heads, watch = head_contest(task, supernet, layers), contestants(), head_watch(task)
+        rungs, count = search.rungs, len(heads)
+        if search.pool == "evolve" and heads.rest is not None:
+            rng = random.Random(derive(task.seed, "evolve"))
+            heads = evolve(heads, contest, search, rng=rng, watch=watch)
+            rungs, count = (sum(rungs[:2]), *rungs[2:]), search.heads + len(heads.references)
         ranked = halve(
-            [Candidate(a, task.seed) for a in heads], contest,
-            rungs=search.rungs, eta=search.eta, keep=search.rescore, watch=watch,
+            Candidates(heads, task.seed), contest, rungs=rungs, eta=search.eta, keep=search.rescore, watch=watch,
+            checkpoint=checkpoint,
         )  # fmt: skip
         best = [candidate.architecture for candidate, _ in ranked[: search.rescore]]
-        shortlist = list(dict.fromkeys([*best, *heads[:references]]))
+        shortlist = list(dict.fromkeys([*best, *heads.references]))
         losses = rescore(shortlist, contest, epochs=RESCORE_EPOCHS, seeds=RESCORE_SEEDS, watch=watch)
-        return Result(_ranking(task, supernet, shortlist, losses, len(heads)))
+        return Result(_ranking(task, supernet, shortlist, losses, count))
 
     return task.run.unit("search/heads", compute).facts
 
 
 def head_watch(task: Task) -> Watch:
     """Tells the progress of stacked training."""
+    stages: set[str] = set()
 
-    def watch(rung: str, done: int, groups: int) -> None:
-        if done == 1:
-            task.progress.stage(f"heads, {rung}", groups)
+    def watch(stage: str, done: int, expected: int) -> None:
+        if stage not in stages:
+            stages.add(stage)
+            task.progress.stage(f"heads, {stage}", expected)
         task.progress.advance({})
 
     return watch

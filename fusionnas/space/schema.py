@@ -313,6 +313,15 @@ class Search(Section):
     heads: int = Field(
         800, ge=1, description="Discrete heads trained stacked (default method); all, if the space is smaller."
     )
+    pool: Literal["sample", "evolve", "all"] = Field(
+        "sample", description="Where more heads are possible than search.heads: a sample, generations, or all of them."
+    )
+    stacking: bool | Literal["auto"] = Field(
+        "auto", description="Heads trained stacked or one by one; auto: what is faster here, measured per operator."
+    )
+    cache_memory: float = Field(
+        1.0, ge=0, description="GB of encoded features held in memory; beyond it they are read from disk."
+    )
     rungs: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (3, 5), min_length=1, description="Epochs of each halving rung."
     )

@@ -14,7 +14,6 @@ from fusionnas.search.contest import Contest
 from fusionnas.search.features import build_caches
 from fusionnas.search.halving import halve, rescore
 from fusionnas.search.heads import Candidate, HeadSettings, SequentialHeads, initial_head
-from fusionnas.search.pool import pool
 from fusionnas.search.stack import HeadStack
 from fusionnas.space import SearchSpace
 from fusionnas.supernet import Alphas, Supernet
@@ -83,15 +82,6 @@ def test_stacked_heads_equal_single_heads(caches: dict[str, Cache], operators: t
     torch.testing.assert_close(stack.losses(caches["select"]), alone.losses(caches["select"]), rtol=1e-3, atol=1e-3)
 
 
-def test_sequences_of_the_pool_decide_last_or_not_at_all() -> None:
-    space = tiny_space(nodes=3, operators=("additive", "mlp", *DECISIONS))
-    layers = {name: m.encoder[:1] * m.levels for name, m in space.file.modalities.items()}
-    found, references = pool(space, layers, heads=60, rng=random.Random(0))
-    assert len(found) == 60 + references
-    assert all(space.problems(architecture) == [] for architecture in found[references:])
-    assert {a.nodes[-1].operator for a in found if a.nodes} >= set(DECISIONS)
-
-
 def losses(contest: Contest, members: list[Candidate]) -> torch.Tensor:
     (found,) = (losses for _, _, losses in contest.losses(members, [1.0, 1.0], seed=0))
     return found
@@ -130,27 +120,16 @@ def test_initial_head_is_a_function_of_architecture_and_seed(caches: dict[str, C
 
 
 def test_halving_ranks_by_loss_and_is_the_same_twice(contest: Contest) -> None:
-    space = tiny_space()
-    layers = {name: (m.encoder[0],) * m.levels for name, m in space.file.modalities.items()}
-    contestants, references = pool(space, layers, heads=12, rng=random.Random(0))
-    assert references < len(contestants) == len(set(contestants))
+    rng = random.Random(0)
+    members = [Candidate(tiny_space(operators=("additive", "mlp"), nodes=1).sample(rng), 0) for _ in range(20)]
 
     def run() -> list[tuple[Candidate, float]]:
-        members = [Candidate(a, 0) for a in contestants]
         return halve(members, contest, rungs=(1, 1), eta=4, keep=4, watch=lambda *_: None)
 
     ranked = run()
     losses = [loss for _, loss in ranked]
     assert losses == sorted(losses) and ranked == run()
-    assert len(ranked) == max(4, -(-len(contestants) // 4))
+    assert len(ranked) == max(4, -(-len(members) // 4))
     best = [candidate.architecture for candidate, _ in ranked]
     table = rescore(best, contest, epochs=2, seeds=2, watch=lambda *_: None)
     assert table.shape == (len(ranked), 48) and table.isfinite().all()
-
-
-def test_a_small_space_is_tried_whole() -> None:
-    space = tiny_space(nodes=1, inputs="2", operators=("additive", "mlp"))
-    layers = {name: (m.encoder[0],) * m.levels for name, m in space.file.modalities.items()}
-    contestants, _ = pool(space, layers, heads=1000, rng=random.Random(0))
-    inside = [a for a in contestants if space.contains(a)]
-    assert len(inside) == 7 + 2 * 21  # seven points; pairs of seven points, two operators

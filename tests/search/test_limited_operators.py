@@ -82,12 +82,12 @@ def test_any_alphas_decode_to_as_many_inputs_as_the_operator_takes() -> None:
 
 def test_pool_holds_only_architectures_of_the_space_and_references() -> None:
     space = tiny_space(nodes=2, inputs="[2, 4]", operators=("additive", "pairs", "triples", "mlp"))
-    contestants, references = pool(space, layers_of(space), heads=200, rng=random.Random(0))
-    assert len(contestants) == references + 200 == len(set(contestants))
-    assert [space.problems(a) for a in contestants[references:]] == [[]] * 200
-    assert {n.operator for a in contestants[references:] for n in a.nodes} == {"additive", "pairs", "triples", "mlp"}
-    assert contestants == pool(space, layers_of(space), heads=200, rng=random.Random(0))[0]
-    assert contestants != pool(space, layers_of(space), heads=200, rng=random.Random(1))[0]
+    sampled = pool(space, layers_of(space), heads=200, rng=random.Random(0)).rest
+    assert sampled is not None and len(sampled) == len(set(sampled)) == 200
+    assert [space.problems(a) for a in sampled] == [[]] * 200
+    assert {n.operator for a in sampled for n in a.nodes} == {"additive", "pairs", "triples", "mlp"}
+    assert sampled == pool(space, layers_of(space), heads=200, rng=random.Random(0)).rest
+    assert sampled != pool(space, layers_of(space), heads=200, rng=random.Random(1)).rest
 
 
 def test_fixed_references_chain_what_takes_two_and_leave_out_what_cannot_be_fed() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from fusionnas.architecture import Architecture, Node, NodeRef, Source
 from fusionnas.search.decoder import Decoded, Learned, register_decoder
 from fusionnas.search.method import Facts
+from fusionnas.search.pool import Pool
 from fusionnas.search.ranking import rank_heads
 from fusionnas.search.references import Layers, named, single_points
 from fusionnas.supernet import Mixing, discretize
@@ -41,15 +42,16 @@ def sampled(learned: Learned) -> Decoded:
         for name, modality in space.file.modalities.items()
     }
 
-    def contestants() -> tuple[list[Architecture], int]:
-        references = list(dict.fromkeys([best, *named(space, layers).values(), *single_points(space, layers)]))
+    def contestants() -> Pool:
+        references = tuple(dict.fromkeys([best, *named(space, layers).values(), *single_points(space, layers)]))
         rng = random.Random(derive(task.seed, "sampled"))
-        found = dict.fromkeys(references)
+        found: dict[Architecture, None] = {}
         for _ in range(space.file.search.heads * _TRIES):
-            if len(found) >= space.file.search.heads + len(references):
+            if len(found) >= space.file.search.heads:
                 break
-            found.setdefault(draw(space, learned.mixing, layers, rng))
-        return list(found), len(references)
+            if (drawn := draw(space, learned.mixing, layers, rng)) not in references:
+                found.setdefault(drawn)
+        return Pool(references, tuple(found), space, layers)
 
     ranking = rank_heads(task, learned.training.supernet, layers, contestants)
     finalists = tuple(Architecture.from_json(data) for data in ranking["finalists"])

@@ -14,6 +14,7 @@ import random
 from fusionnas.architecture import Architecture
 from fusionnas.search.budget import Budget
 from fusionnas.search.encoders import train_encoders
+from fusionnas.search.evolving import GENERATIONS
 from fusionnas.search.gradient import told
 from fusionnas.search.method import Found, MethodFacts, Task, register_method
 from fusionnas.search.pool import pool
@@ -38,11 +39,11 @@ def default(task: Task) -> Found:
     """See the module."""
     budget = Budget(task)
     encoders = train_encoders(task, budget)
-    rng = random.Random(derive(task.seed, "pool"))
+    search, rng = task.space.file.search, random.Random(derive(task.seed, "pool"))
+    heads = {"all": None, "sample": search.heads, "evolve": search.heads // GENERATIONS}[search.pool]
     ranking = rank_heads(
-        task, encoders.supernet, encoders.layers,
-        lambda: pool(task.space, encoders.layers, heads=task.space.file.search.heads, rng=rng),
-    )  # fmt: skip
+        task, encoders.supernet, encoders.layers, lambda: pool(task.space, encoders.layers, heads=heads, rng=rng)
+    )
     finalists = tuple(Architecture.from_json(data) for data in ranking["finalists"])
     facts = {key: value for key, value in ranking.items() if key != "finalists"}
     return Found(finalists, encoders.layers, {**told(task.space, encoders.history), **facts, "spent": budget.report()})
