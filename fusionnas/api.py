@@ -149,13 +149,14 @@ def _executor(space: SearchSpace, workers: int | None, ray: str | None, progress
 def _carry_out(run: Run, space: SearchSpace, dataset: Dataset, executor: Executor, progress: Progress) -> SearchRun:
     from fusionnas.export.native import write_native
     from fusionnas.report.page import write_report
+    from fusionnas.run.published import PublishedProgress
     from fusionnas.search.pipeline import run_search
     from fusionnas.search.reopen import task_of
     from fusionnas.training.randomness import one_thread
 
     start = time.monotonic()
-    with one_thread():
-        task = task_of(run, space, dataset, progress, executor)
+    with one_thread(), closing(PublishedProgress(progress, run.path, executor)) as shown:
+        task = task_of(run, space, dataset, shown, executor)
         outcome = run_search(task, dataset)
         network = outcome.network.network(task.problem)
     write_native(run.path, network, space.to_yaml(), dataset.preprocessing)

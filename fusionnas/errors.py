@@ -53,6 +53,10 @@ class MissingExtraError(InputError):
     """What was asked for needs a package that is not installed."""
 
 
+class Stopped(BaseException):
+    """A unit of work has saved its state and left, since its run was asked to stop; no error, so not an Exception."""
+
+
 class RunInterrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM while a run was open; ``path`` is the run, which can be resumed."""
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 # Each import registers its command, in the order of the help page.
-from fusionnas.cli import search, resume, export, evaluate, predict, adapt  # isort: skip  # noqa: F401
+from fusionnas.cli import search, resume, status, export, evaluate, predict, adapt  # isort: skip  # noqa: F401
 from fusionnas.cli import show, diagnose, report, listing, validate, schema, data, bench  # isort: skip  # noqa: F401
 from fusionnas.cli.app import app
+from fusionnas.stopping import install_signals
 from fusionnas.version import __version__
 
 
@@ -33,11 +32,7 @@ def fusionnas(
     """
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
-    """Entry point; SIGTERM ends a command as Ctrl-C does: resumable."""
-    signal.signal(signal.SIGTERM, _terminated)
+    """Entry point; Ctrl-C and SIGTERM end a command so that it can be resumed."""
+    install_signals()
     app(prog_name="fusionnas")

@@ -95,6 +95,11 @@ class RayExecutor:
             self._capacity, self._counted = max(1, math.floor(room)), time.monotonic()
         return self._capacity
 
+    @property
+    def running(self) -> Sequence[str]:
+        """The names of the tasks that workers are at."""
+        return [actor.attempt.call.name for actor in self._crew if actor.attempt is not None]
+
     def submit(self, call: Call) -> None:
         """Queue a task; an idle worker begins at once."""
         self._queue.append(Attempt(call))

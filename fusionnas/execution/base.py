@@ -6,7 +6,7 @@ order in which tasks end; those who use one put results back into their own orde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -52,12 +52,12 @@ class Failure:
 
     Attributes:
         kind: it raised an ``error``; it took its worker down ``ATTEMPTS`` times (``died``); it went beyond its
-            limit of ``time`` or ``memory``.
+            limit of ``time`` or ``memory``; it was asked to stop, and has saved its state (``stopped``).
         text: one line for people.
         traceback: where it was, as far as known.
     """
 
-    kind: Literal["error", "died", "time", "memory"]
+    kind: Literal["error", "died", "time", "memory", "stopped"]
     text: str
     traceback: str
 
@@ -94,6 +94,10 @@ class Executor(Protocol):
     def workers(self) -> int:
         """Tasks that run at the same time."""
 
+    @property
+    def running(self) -> Sequence[str]:
+        """The names of the tasks that workers are at."""
+
     def submit(self, call: Call) -> None:
         """Queue a task."""
 
@@ -114,16 +118,23 @@ class Executor(Protocol):
         """End the workers at once; more than once is fine."""
 
 
-def completed(executor: Executor, calls: Iterable[Call]) -> Generator[Ended, None, None]:
+def completed(
+    executor: Executor, calls: Iterable[Call], *, halt: Callable[[], bool] = lambda: False
+) -> Generator[Ended, None, None]:
     """The ends of all calls, as they end; calls are drawn as workers need them.
 
     An iteration that is given up (close the generator) drops what is left.
+
+    Args:
+        executor: where they run.
+        calls: the tasks.
+        halt: once it is true, no more calls are drawn.
     """
     source, open_calls = iter(calls), 0
     try:
         while True:
             # One call more than workers: whoever becomes idle finds work at once.
-            while open_calls <= executor.workers and (call := next(source, None)) is not None:
+            while open_calls <= executor.workers and not halt() and (call := next(source, None)) is not None:
                 executor.submit(call)
                 open_calls += 1
             if not open_calls:

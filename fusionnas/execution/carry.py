@@ -6,14 +6,16 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fusionnas.errors import FusionNASError, InputError
+from fusionnas.errors import FusionNASError, InputError, Stopped
 from fusionnas.execution.base import Failure
 
 
 def carry_out(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, Failure | None]:
-    """(value, None) or (None, failure). Ctrl-C, a stop and the end of the process are no failures: they pass."""
+    """(value, None) or (None, failure). Ctrl-C and the end of the process are no failures: they pass."""
     try:
         return function(*arguments), None
+    except Stopped:
+        return None, Failure("stopped", "asked to stop", "")
     except Exception as error:
         return None, failure_of(error)
 

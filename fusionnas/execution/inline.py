@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from fusionnas.execution.base import Call, Ended
@@ -19,15 +20,22 @@ class InlineExecutor:
     def __init__(self) -> None:
         self._queue: deque[Call] = deque()
 
+    @property
+    def running(self) -> Sequence[str]:
+        """The task that is at work, or comes next."""
+        return [call.name for call in self._queue][:1]
+
     def submit(self, call: Call) -> None:
         """Queue a task."""
         self._queue.append(call)
 
     def wait(self) -> Ended:
         """Run the oldest task."""
-        call = self._queue.popleft()
+        call = self._queue[0]
         arguments = [a.value if isinstance(a, Shared) else a for a in call.arguments]
-        return Ended(call, *carry_out(call.function, arguments))
+        outcome = carry_out(call.function, arguments)
+        self._queue.popleft()
+        return Ended(call, *outcome)
 
     def reaches(self, folder: Path) -> bool:
         """It does."""

@@ -58,6 +58,11 @@ class LocalExecutor:
         self._unborn = 0
         self._hired = 0
 
+    @property
+    def running(self) -> Sequence[str]:
+        """The names of the tasks that workers are at."""
+        return [worker.attempt.call.name for worker in self._crew if worker.attempt is not None]
+
     def submit(self, call: Call) -> None:
         """Queue a task; an idle worker begins at once."""
         self._queue.append(Attempt(call))

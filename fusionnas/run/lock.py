@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Lock:
         with explained(path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take()
         except BlockingIOError:
             holder = path.read_text(errors="replace").strip()
             os.close(self._descriptor)
@@ -38,6 +39,14 @@ class Lock:
         with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
             os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+
+    def _take(self) -> None:
+        """More than one try: somebody who looks whether the run is in use holds it for a moment."""
+        for pause in (0.02, 0.1, 0.3):
+            with suppress(BlockingIOError):
+                return fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(pause)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
         """Let go; more than once is fine."""

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 from torch import Tensor
 
-from fusionnas.errors import RunError, RunInterrupted
+from fusionnas.errors import RunError, RunInterrupted, Stopped
 from fusionnas.run.environment import describe, differences
 from fusionnas.run.files import explained, intact, sha256, write_atomic, write_json
 from fusionnas.run.folder import claimed, damaged, next_free, no_run, read_file, written
 from fusionnas.run.journal import Journal
 from fusionnas.run.lock import Lock
 from fusionnas.run.unit import Checkpoint, Result
+from fusionnas.stopping import begin_work, end_work, stop_asked
 
 if TYPE_CHECKING:
     from fusionnas.space import SearchSpace
@@ -47,6 +48,7 @@ class Run:
         self._units = {entry["unit"]: entry for entry in journal.entries if "unit" in entry}
         self.settings: dict[str, Any] = journal.entries[0]["settings"]
         self.save_every = 30.0
+        begin_work(path, tell)
 
     @classmethod
     def create(
@@ -125,23 +127,49 @@ class Run:
 
         Raises:
             RunError: the result cannot be written.
+            RunInterrupted: the run was asked to stop; the unit has saved its state, or has not begun.
         """
         assert _UNIT.fullmatch(name), f"unit name {name!r}"
         entry = self._units.get(name)
         if entry is not None and (stored := self._stored(name, entry)) is not None:
             return stored
-        checkpoint = self.checkpoint(name)
-        result = compute(checkpoint).settled(name)
-        digest = None
+        self.safe_point()
+        try:
+            result = compute(self.checkpoint(name))
+        except Stopped:
+            raise RunInterrupted(self.path) from None
+        return self.keep(name, result)
+
+    def keep(self, name: str, result: Result) -> Result:
+        """The result of a unit that was computed elsewhere, as ``unit`` gives it from now on.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        assert _UNIT.fullmatch(name), f"unit name {name!r}"
+        entry, result, digest = self._units.get(name), result.settled(name), None
         if result.tensors:
             data = safetensors.torch.save(result.tensors)
             digest = sha256(data)
             write_atomic(self._tensor_file(name), data)
         self._units[name] = self._journal.append({"unit": name, "facts": result.facts, "tensors": digest})
-        checkpoint.clear()
+        self.checkpoint(name).clear()
         if entry is not None and entry["facts"] != result.facts:
             self._tell(f"unit '{name}' gave other facts than before; was it computed in another environment?")
         return result
+
+    def stopping(self) -> bool:
+        """Whether the run is asked to stop."""
+        return stop_asked(self.path)
+
+    def safe_point(self) -> None:
+        """Where a run may stop.
+
+        Raises:
+            RunInterrupted: it is asked to.
+        """
+        if self.stopping():
+            raise RunInterrupted(self.path)
 
     def known(self, name: str) -> bool:
         """Whether ``unit`` would read this unit's result instead of computing it."""
@@ -154,7 +182,7 @@ class Run:
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The place where a unit saves its state under way; for work that another process does."""
-        return Checkpoint(self.path / "checkpoints" / f"{name}.state", self.save_every)
+        return Checkpoint(self.path / "checkpoints" / f"{name}.state", self.save_every, self.path)
 
     def record(self, event: str, **facts: Any) -> None:
         """A journal line that is no unit, such as ``record("test_opened", samples=4000)``."""
@@ -214,6 +242,7 @@ class Run:
 
     def close(self) -> None:
         """Let other processes open the run."""
+        end_work(self.path)
         self._lock.release()
 
     def __enter__(self) -> Run:

@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionnas.errors import Stopped
 from fusionnas.run.files import sha256, write_atomic
 from fusionnas.run.plain import from_plain, to_plain
+from fusionnas.stopping import stop_asked
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
 
@@ -48,16 +50,18 @@ class Checkpoint:
     Args:
         folder: where the unit's state lies; None: nowhere, nothing is saved.
         every: seconds between saves, as told by ``due``.
+        run: folder of the run, which may be asked to stop.
     """
 
-    def __init__(self, folder: Path | None, every: float) -> None:
+    def __init__(self, folder: Path | None, every: float, run: Path | None = None) -> None:
         self._folder = folder
+        self._run = run
         self._every = every
         self._last = time.monotonic()
 
     def due(self) -> bool:
-        """Whether it is time to save. Time decides only this, never a result."""
-        return self._folder is not None and time.monotonic() - self._last >= self._every
+        """Whether it is time to save, or the run is asked to stop. Time decides only this, never a result."""
+        return self._folder is not None and (self._stopping() or time.monotonic() - self._last >= self._every)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Save plain types and tensors, atomically, with the content's hash in the file's name.
@@ -65,6 +69,7 @@ class Checkpoint:
         Raises:
             TypeError: ``state`` holds something that ``torch.load(weights_only=True)`` refuses.
             DiskError: the disk is full; the state saved before is kept.
+            Stopped: the state is saved, and the run is asked to stop.
         """
         _check_plain(state, "state")
         if self._folder is None:
@@ -78,6 +83,8 @@ class Checkpoint:
         for old in saved:
             old.unlink(missing_ok=True)
         self._last = time.monotonic()
+        if self._stopping():
+            raise Stopped
 
     def load(self) -> dict[str, Any] | None:
         """The last state saved; None at a fresh start or when no saved state is intact."""
@@ -94,6 +101,9 @@ class Checkpoint:
         if self._folder is not None:
             with suppress(FileNotFoundError):
                 shutil.rmtree(self._folder)
+
+    def _stopping(self) -> bool:
+        return self._run is not None and stop_asked(self._run)
 
     def _saved(self) -> list[Path]:
         return [] if self._folder is None else sorted(self._folder.glob("?????????-*.pt"))

@@ -18,7 +18,7 @@ from torch import Tensor
 from fusionnas.architecture import Architecture
 from fusionnas.data.base import Part
 from fusionnas.errors import FusionNASError
-from fusionnas.execution import Call, Ended, Failure, completed
+from fusionnas.execution import Call, Failure, completed
 from fusionnas.gates.network import GatedNetwork
 from fusionnas.network import FusionNetwork, build, predict
 from fusionnas.run.unit import Checkpoint, Result
@@ -143,7 +143,8 @@ def attempt(task: Task, jobs: Sequence[Job], *, needed: bool = True) -> dict[Job
     if needed and failures and len(failures) == len(set(jobs)):
         raise FusionNASError(_told(failures))
     for job, failure in failures.items():
-        task.run.unit(job.name, partial(_as_result, failure))
+        facts = {"failed": failure.text, "kind": failure.kind, "traceback": failure.traceback}
+        task.run.keep(job.name, Result(facts))
     trained = {job: _read(task, job) for job in jobs}
     return {job: one for job, one in trained.items() if isinstance(one, Retrained)}
 
@@ -162,26 +163,17 @@ def _compute(task: Task, jobs: Sequence[Job]) -> dict[Job, Failure]:
         for job in missing.values()
     ]
     failures = {}
-    with contextlib.closing(completed(task.executor, calls)) as ends:
+    with contextlib.closing(completed(task.executor, calls, halt=task.run.stopping)) as ends:
         for ended in ends:
             job = missing[ended.call.name]
             if ended.failure is None:
-                task.run.unit(job.name, partial(_received, ended))
-            else:
+                task.run.keep(job.name, ended.value)
+            elif ended.failure.kind != "stopped":
                 failures[job] = ended.failure
                 task.progress.message(f"{job.architecture} failed: {ended.failure.text}")
             task.progress.advance({"trained": str(job.architecture)[:48]})
+    task.run.safe_point()
     return failures
-
-
-def _received(ended: Ended, checkpoint: Checkpoint) -> Result:
-    result = ended.value
-    assert isinstance(result, Result)
-    return result
-
-
-def _as_result(failure: Failure, checkpoint: Checkpoint) -> Result:
-    return Result({"failed": failure.text, "kind": failure.kind, "traceback": failure.traceback})
 
 
 def _told(failures: Mapping[Job, Failure]) -> str:

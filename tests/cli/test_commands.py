@@ -128,6 +128,7 @@ def test_an_unknown_benchmark_is_wrong_input(fusionnas):
 
 INTERRUPT = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 from pathlib import Path
 import fusionnas.api
 from fusionnas.cli.main import main
@@ -136,9 +137,9 @@ from fusionnas.run import Run
 name = sys.argv.pop()
 
 def stopped(run_dir, **options):
-    with Run.open(run_dir):
+    with Run.open(run_dir) as run:
         os.kill(os.getpid(), getattr(signal, name))
-        signal.pause()
+        run.safe_point()
 
 fusionnas.api.resume = stopped
 main()
@@ -154,7 +155,10 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, signal):
     command = [sys.executable, "-c", INTERRUPT, "resume", str(tmp_path / "run"), signal]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 130
-    assert done.stderr == f"interrupted; `fusionnas resume {tmp_path / 'run'}` goes on\n"
+    assert done.stderr.splitlines() == [
+        "stopping at the next safe point, what is done is kept; once more to stop at once",
+        f"interrupted; `fusionnas resume {tmp_path / 'run'}` goes on",
+    ]
 
 
 def test_a_reader_that_stops_early_is_no_error():
