@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionnas.architecture import Architecture
-from fusionnas.errors import DataError, InputError, did_you_mean
+from fusionnas.errors import DataError, InputError
 from fusionnas.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from fusionnas.run import Run
     from fusionnas.run.progress import Progress
 
-FORMATS = ("native", "torch")
+AT_THE_END = ("native", "torch", "python")
+"""Forms in which every run exports its network; others on demand."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _carry_out(run: Run, space: SearchSpace, dataset: Dataset, executor: Executo
     results = {**outcome.results, "seconds": round(time.monotonic() - start, 1)}
     run.write_json("results.json", results)
     progress.stage("export", 1)
-    export(run.path, output=run.path / "export")
+    export(run.path, formats=AT_THE_END, output=run.path / "export", fresh=False)
     progress.stage("report", 1)
     write_report([run.path], run.path / "report.html")
     run.finish()
@@ -178,52 +178,33 @@ def _read(path: Path, space: SearchSpace) -> SearchRun:
     return SearchRun(path, space, model.network.architecture, model.results)
 
 
-def export(run_dir: Path, *, formats: Sequence[str] = FORMATS, output: Path | None = None) -> dict[str, Any]:
-    """Write a run's network in forms that others can use; each is checked against eager.
+def export(
+    run_dir: Path, *, formats: Sequence[str] = ("all",), output: Path | None = None, fresh: bool = True
+) -> dict[str, Any]:
+    """Write a run's network in forms that others can use; each is compared with the network in memory.
+
+    The native files (JSON, safetensors) and a model card are in every export.
 
     Args:
         run_dir: a finished run, or a native export.
-        formats: of ``native`` (JSON + safetensors) and ``torch`` (torch.export program); ``all`` stands for both.
+        formats: of those that ``fusionnas list forms`` names; ``all`` stands for the usual ones, and leaves out, with
+            the reason, what this network or this machine cannot have.
         output: folder to write to; default: ``export`` inside the run.
+        fresh: run each form in a process of its own, with times; else quickly in this one.
 
     Returns:
-        the content of ``export.json``: per form its file and, per batch size, the difference to eager and times.
+        the content of ``export.json``: per form its file and, per batch, the difference and milliseconds of both.
 
     Raises:
-        InputError: an unknown form. RunError: no trained network there.
+        InputError: an unknown form, or a package that it needs. RunError: no trained network there.
+        ExportError: a form that was named cannot be written, or does not give the same.
     """
-    from fusionnas.export.native import read_native, write_native
-    from fusionnas.export.torch_program import write_torch
-    from fusionnas.run.files import write_atomic
+    from fusionnas.export.write import write_export
 
-    wanted = FORMATS if "all" in formats else tuple(dict.fromkeys(formats))
-    unknown = [name for name in wanted if name not in FORMATS]
-    if unknown:
-        known = [*FORMATS, "all"]
-        raise InputError("unknown export format", [f"'{name}':{did_you_mean(name, known)}" for name in unknown])
-    model = read_native(run_dir)
     folder = output or run_dir / "export"
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    report: dict[str, Any] = {"architecture": model.network.architecture.id}
-    if "native" in wanted:
-        write_native(folder, model.network, model.space.to_yaml(), model.preprocessing)
-        report["native"] = {"file": "weights.safetensors", "max_difference": _reread(folder, model.network)}
-    if "torch" in wanted:
-        report["torch"] = write_torch(folder / "model.pt2", model.network)
-    write_atomic(folder / "export.json", (json.dumps(report, indent=2) + "\n").encode())
-    return report
-
-
-def _reread(folder: Path, network: Any) -> float:
-    import torch
-
-    from fusionnas.export.native import read_native
-    from fusionnas.export.torch_program import Program, sample_inputs
-
-    tensors = sample_inputs(network, 33, torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        return float((Program(network)(*tensors) - Program(read_native(folder).network)(*tensors)).abs().max())
+    return write_export(run_dir, folder, formats, fresh=fresh)
 
 
 def evaluate(
@@ -232,7 +213,7 @@ def evaluate(
     """Metrics of a trained network on labelled data.
 
     Args:
-        run_or_export: a finished run or a native export.
+        run_or_export: a finished run, an export, or one file of an export, such as ``export/model.onnx``.
         data: registered data set or folder; default: what the network was trained on.
         data_path: any folder in that data set's layout, such as one more PhysioNet set: all of it is scored.
         split: without ``data_path``: "test" (a run records that its test part was opened once more), or
@@ -246,13 +227,13 @@ def evaluate(
         RunError, DataError: network or data cannot be used; also when labels are missing.
     """
     from fusionnas.data.load import load_development, load_part, load_records
-    from fusionnas.export.native import read_native
-    from fusionnas.network import predict as run_network
+    from fusionnas.export.opened import open_trained
     from fusionnas.training.scoring import scores
 
     if split not in ("test", "development"):
         raise InputError(f"split: given '{split}', expected 'test' or 'development'")
-    model = read_native(run_or_export)
+    trained = open_trained(run_or_export)
+    model, run_or_export = trained.model, trained.folder
     own = data is None and data_path is None
     place = _place(run_or_export) if own else data_path
     if split == "development" and data_path is None:
@@ -265,7 +246,7 @@ def evaluate(
     part = load_part(model.preprocessing, records)
     if split == "test" and own and (run_or_export / "journal.jsonl").is_file():
         _record_opening(run_or_export, len(part))
-    logits = run_network(model.network, part.inputs)
+    logits = trained.logits(part.inputs)
     return {"metrics": scores(logits, part.target), "n": len(part), "split": scored, "data": source}
 
 
@@ -297,7 +278,7 @@ def predict(
     """Predicted probabilities of every sample as CSV: id, one column per class, predicted class.
 
     Args:
-        run_or_export: a finished run or a native export.
+        run_or_export: a finished run, an export, or one file of an export, such as ``export/model.onnx``.
         output: CSV file to write.
         data, data_path: as for :func:`evaluate`; labels are not needed.
 
@@ -308,15 +289,15 @@ def predict(
         RunError, DataError: network or data cannot be used.
     """
     from fusionnas.data.load import load_part, load_records
-    from fusionnas.export.native import read_native
-    from fusionnas.network import predict as run_network
+    from fusionnas.export.opened import open_trained
     from fusionnas.training.scoring import probabilities
 
-    model = read_native(run_or_export)
+    trained = open_trained(run_or_export)
+    model, run_or_export = trained.model, trained.folder
     own = data is None and data_path is None
     records, _ = load_records(model.space, data, _place(run_or_export) if own else data_path, own=own)
     part = load_part(model.preprocessing, records)
-    table = probabilities(run_network(model.network, part.inputs))
+    table = probabilities(trained.logits(part.inputs))
     classes = [str(name) for name in model.preprocessing.classes]
     with _writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)

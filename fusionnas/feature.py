@@ -40,9 +40,7 @@ class Feature(NamedTuple):
     def only(self, there: Tensor) -> Feature:
         """The same where ``there`` (B,) is True; the other samples lack it (unstacked features only)."""
         here = there.reshape(-1, *[1] * (self.values.dim() - 1))
-        return Feature(
-            self.values.masked_fill(~here, 0), self.mask & there.unsqueeze(-1), self.present & there
-        )
+        return Feature(self.values.masked_fill(~here, 0), self.mask & there.unsqueeze(-1), self.present & there)
 
     def absent(self) -> Feature:
         """The same shapes with nothing in it: every sample lacks it."""

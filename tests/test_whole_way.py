@@ -81,9 +81,26 @@ def test_exported_network_gives_the_numbers_that_were_reported(run: fn.SearchRun
 
 def test_exports_agree_with_eager(run: fn.SearchRun) -> None:
     report = json.loads((run.path / "export" / "export.json").read_text())
-    assert report["native"]["max_difference"] == 0
-    assert all(check["max_difference"] < 1e-5 for check in report["torch"]["batches"].values())
-    assert set(report["torch"]["batches"]) == {"1", "2", "33"}
+    assert set(report) == {"architecture", "checked", "native", "torch", "python"}
+    for name, allowed in {"native": 0.0, "python": 0.0, "torch": 1e-5}.items():
+        rows = report[name]["batches"]
+        assert set(rows) == {"1", "2", "33"} and all(row["max_difference"] <= allowed for row in rows.values())
+
+
+def test_a_model_card_tells_what_the_network_is_and_how_well_it_did(run: fn.SearchRun) -> None:
+    text = (run.path / "export" / "README.md").read_text()
+    assert text.startswith(f"# toy: fusion network {run.architecture.id}\n")
+    accuracy = f"{run.results['test']['accuracy']:.4f}"
+    assert f"| accuracy | {accuracy} |" in text and "| test | 48 |" in text and "## Limits" in text
+    assert "Licence of the data: not recorded" in text and "`model.py`" in text and "`model.onnx`" not in text
+
+
+def test_every_form_can_be_evaluated_and_gives_the_same(run: fn.SearchRun) -> None:
+    native = fn.evaluate(run.path / "export")
+    for file in ("model.pt2", "model.py", "weights.safetensors"):
+        assert fn.evaluate(run.path / "export" / file)["metrics"] == pytest.approx(native["metrics"], rel=1e-5)
+    with pytest.raises(RunError, match=r"export.json is no form of a network\n  'export.json': Known: model.aoti.pt2"):
+        fn.evaluate(run.path / "export" / "export.json")
 
 
 def test_torch_program_runs_without_fusionnas(run: fn.SearchRun) -> None:
@@ -170,7 +187,7 @@ def test_unusable_folders_and_forms_are_told(run: fn.SearchRun, tmp_path: Path) 
         fn.evaluate(tmp_path / "nothing")
     with pytest.raises(RunError, match=r"holds no trained network.*\n  architecture.json: missing"):
         fn.evaluate(tmp_path)
-    with pytest.raises(InputError, match=r"unknown export format\n  'onyx': Known: all, native, torch"):
+    with pytest.raises(InputError, match=r"unknown export format\n  'onyx': .*Known: all, aoti, native, onnx, python"):
         fn.export(run.path, formats=["onyx"], output=tmp_path / "e")
     with pytest.raises(InputError, match="split: given 'train', expected 'test' or 'development'"):
         fn.evaluate(run.path, split="train")

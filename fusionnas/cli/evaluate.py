@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from fusionnas.cli.app import app
-from fusionnas.cli.options import Data, DataPath, Json, Trained, print_json
+from fusionnas.cli.options import AnyForm, Data, DataPath, Json, print_json
 
 
 @app.command()
 def evaluate(
-    trained: Trained,
+    trained: AnyForm,
     data: Data = None,
     data_path: DataPath = None,
     split: Annotated[str, typer.Option(help="test, or development (what the network was trained on).")] = "test",

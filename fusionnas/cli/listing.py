@@ -16,7 +16,8 @@ from fusionnas.errors import InputError, did_you_mean
 Row = dict[str, Any]
 
 
-_WHAT = ("operators", "encoders", "methods", "decoders", "training", "datasets", "diagnostics", "spaces", "benchmarks")
+_WHAT = ("operators", "encoders", "methods", "decoders", "training", "datasets", "diagnostics", "forms", "spaces",
+         "benchmarks")  # fmt: skip
 
 
 @app.command("list")
@@ -83,6 +84,12 @@ def _diagnostics() -> list[Row]:
     return [{"name": name, **asdict(diagnostics[name].facts)} for name in diagnostics]
 
 
+def _forms() -> list[Row]:
+    from fusionnas.export.form import forms
+
+    return [{"name": name, **asdict(forms[name].facts), "file": forms[name].file} for name in forms]
+
+
 def _spaces() -> list[Row]:
     from fusionnas.space import SearchSpace, bundled_spaces
 
@@ -111,6 +118,7 @@ _LISTS: dict[str, Callable[[], list[Row]]] = {
     "training": _training,
     "datasets": _datasets,
     "diagnostics": _diagnostics,
+    "forms": _forms,
     "spaces": _spaces,
     "benchmarks": _benchmarks,
 }

@@ -26,7 +26,10 @@ Ray = Annotated[
     str | None,
     typer.Option("--ray", metavar="ADDRESS", help="Train on a Ray cluster: local starts one; auto; HOST:PORT."),
 ]
-Trained = Annotated[Path, typer.Argument(metavar="RUN|EXPORT", help="A finished run, or a native export.")]
+Trained = Annotated[Path, typer.Argument(metavar="RUN|EXPORT", help="A finished run, or an export.")]
+AnyForm = Annotated[
+    Path, typer.Argument(metavar="RUN|EXPORT", help="A finished run, an export, or a file of it: export/model.onnx.")
+]
 
 
 def print_json(data: Any) -> None:

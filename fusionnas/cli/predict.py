@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from fusionnas.cli.app import app
-from fusionnas.cli.options import Data, DataPath, Json, Trained, print_json
+from fusionnas.cli.options import AnyForm, Data, DataPath, Json, print_json
 
 
 @app.command()
 def predict(
-    trained: Trained,
+    trained: AnyForm,
     output: Annotated[Path, typer.Option(help="CSV file to write: id, one probability per class, predicted class.")],
     data: Data = None,
     data_path: DataPath = None,

@@ -42,9 +42,15 @@ class EncoderFacts:
 
 
 class EncoderLayer(nn.Module, abc.ABC):
-    """Abstract; one layer, built as ``encoders["gru"](width=32, spec=spec)``."""
+    """Abstract; one layer, built as ``encoders["gru"](width=32, spec=spec)``.
+
+    Class attributes:
+        facts: what it is, and what it encodes.
+        fixed_length: why an exported program can take no other number of tokens than in training; "" = it can.
+    """
 
     facts: ClassVar[EncoderFacts]
+    fixed_length: ClassVar[str] = ""
 
     def __init__(self, width: int, spec: InputSpec) -> None:
         super().__init__()

@@ -33,6 +33,8 @@ class Gru(EncoderLayer):
         view={"timeseries": "bins", "audio": "frames", "text": "tokens", "codes": "tokens"},
     )
 
+    fixed_length: ClassVar[str] = "a gru layer runs step by step, and a captured program has a fixed number of steps"
+
     def __init__(self, width: int, spec: InputSpec) -> None:
         super().__init__(width, spec)
         # Variance 1 / 3 per product: the scale of torch's uniform initialisation.

@@ -8,12 +8,14 @@ one imports no search code and unpickles nothing.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from fusionnas.architecture import Architecture
 from fusionnas.data.preprocessing import Preprocessing
@@ -46,8 +48,7 @@ class Model:
 def write_native(folder: Path, network: FusionNetwork, space_yaml: str, preprocessing: Preprocessing) -> None:
     """Write the four files, each atomically, the architecture last: a folder that has it is complete."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.contiguous() for name, value in network.state_dict().items()}
-    write_atomic(folder / "weights.safetensors", save(state))
+    write_atomic(folder / "weights.safetensors", save(_own_memory(network.state_dict())))
     write_atomic(folder / "preprocessing.json", _json(preprocessing.to_json()))
     write_atomic(folder / "space.yaml", space_yaml.encode())
     architecture = network.architecture.to_json() | {"signature": network.signature.to_json()}
@@ -83,6 +84,20 @@ def read_native(folder: Path) -> Model:
         raise RunError(f"{folder} is damaged or its files do not belong together", [str(error)]) from error
     results = _read_json(folder / "results.json") if (folder / "results.json").is_file() else {}
     return Model(network.eval(), space, preprocessing, results)
+
+
+def _own_memory(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every tensor in memory of its own, as safetensors wants it: one that is tied to another is written twice.
+
+    Loading copies both into the one parameter that the built network ties again.
+    """
+    seen: set[int] = set()
+    found = {}
+    for name, value in state.items():
+        place = value.untyped_storage().data_ptr()
+        found[name] = value.clone() if place in seen else value.contiguous()
+        seen.add(place)
+    return found
 
 
 def _json(data: object) -> bytes:

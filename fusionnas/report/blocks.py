@@ -161,12 +161,13 @@ def _cost(told: Told) -> Block:
             for key, value in cost.items() if not isinstance(value, (dict, list))]  # fmt: skip
     tables = [Table("cost", rows)]
     times = [
-        {"batch": size, "eager ms": row["eager_ms"], "exported ms": row["exported_ms"],
+        {"form": form, "batch": size, "in memory ms": row["eager_ms"], "exported ms": row["ms"],
          "largest difference": row["max_difference"]}
-        for size, row in told.export.get("torch", {}).get("batches", {}).items()
+        for form, facts in told.export.items() if isinstance(facts, dict)
+        for size, row in facts.get("batches", {}).items()
     ]  # fmt: skip
     if times:
-        tables.append(Table("exported program (torch.export)", times))
+        tables.append(Table("exported forms", times))
     return Block("What it costs", tables=tables)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
@@ -24,8 +25,13 @@ def test_every_form_says_how_far_it_is_from_the_original(fusionnas, tmp_path: Pa
     torch.manual_seed(0)
     network = build(space, space.architecture([], output=space.points()[1]), data.search.signature).eval()
     write_native(tmp_path / "net", network, space.to_yaml(), data.preprocessing)
-    result = fusionnas("export", str(tmp_path / "net"), "--output", str(tmp_path / "out"))
+    result = fusionnas("export", str(tmp_path / "net"), "--format", "torch", "--output", str(tmp_path / "out"))
     assert result.exit_code == 0
     native, program = result.stdout.splitlines()[1:]
-    assert "weights.safetensors" in native and "largest difference to the original 0.0e+00" in native
+    assert "weights.safetensors" in native and "largest difference to the original 0.0e+00; one sample" in native
     assert "model.pt2" in program and "largest difference to the original" in program
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"README.md", "architecture.json", "export.json", "model.pt2", "preprocessing.json", "space.yaml"} <= names
+    shutil.rmtree(tmp_path / "net")  # the export stands alone
+    told = fusionnas("predict", str(tmp_path / "out" / "model.pt2"), "--output", str(tmp_path / "p.csv"))
+    assert told.exit_code == 0 and "predictions in" in told.stdout

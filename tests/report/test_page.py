@@ -57,7 +57,7 @@ def test_everything_is_on_it(page: str, diagnosed: Path) -> None:
         assert content["question"] in unescape(page)
         assert all(sentence in unescape(page) for sentence in content["answer"])
     for text in ("Against every simple alternative", "What each input is worth", "How the search went", "What it costs",
-                 "multiply-adds per sample", "exported program (torch.export)", "space.yaml", "torch 2",
+                 "multiply-adds per sample", "exported forms", "space.yaml", "torch 2",
                  "fusionnas search --space space.yaml --seed 0", str(told.architecture)):  # fmt: skip
         assert text in unescape(page)
 
