@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 # Each import registers its command, in the order of the help page.
-from fusionnas.cli import search, resume, status, export, evaluate, predict, adapt  # isort: skip  # noqa: F401
+from fusionnas.cli import search, resume, status, export, evaluate, predict, serve, adapt  # isort: skip  # noqa: F401
 from fusionnas.cli import show, diagnose, report, listing, validate, schema, data, bench  # isort: skip  # noqa: F401
 from fusionnas.cli.app import app
 from fusionnas.stopping import install_signals
