@@ -1,7 +1,7 @@
 """Interaction regression: does what one modality says about the label depend on what another says?
 
-Two kinds of variables stand for a modality: what its own network concludes (one number per class), and the leading
-principal components of the features that the network reads, which may matter only together.
+Two kinds of variables stand for a modality: what its own network concludes (one number per class), and its features
+along the directions to which the network's output is most sensitive, which may matter only together.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ FACTS = DiagnosticFacts(
     question="Which modalities interact: does the effect of one on the label depend on another?",
     source="interaction regression as in Morency & Liang, Multimodal machine learning, CMU 11-777, 2023; tests: "
     "MacKinnon & White, 1985 (HC3); Benjamini & Hochberg, 1995",
-    departs="variables are scores and principal components of held-out samples; logistic with likelihood-ratio tests "
-    "for two classes, linear per class with HC3 errors for more",
+    departs="variables are scores and sensitive directions of networks on held-out samples; logistic with "
+    "likelihood-ratio tests for two classes, linear per class with HC3 errors for more",
 )
-COMPONENTS = 3
+DIRECTIONS = 3
 RATE = 0.05  # of false discoveries
 
 Array = NDArray[np.float64]
@@ -50,8 +50,8 @@ def interaction(subject: Subject) -> Findings:
 def _variables(subject: Subject) -> dict[str, dict[str, list[tuple[str, str, Array]]]]:
     """By kind and modality: (name, class or "", values (N,))."""
     scores = {source: _scores(subject, source) for source in subject.sources}
-    components = {source: _components(subject, source) for source in subject.sources}
-    return {"scores": scores, "components": components}
+    directions = {source: _directions(subject, source) for source in subject.sources}
+    return {"scores": scores, "directions": directions}
 
 
 def _scores(subject: Subject, source: str) -> list[tuple[str, str, Array]]:
@@ -62,11 +62,9 @@ def _scores(subject: Subject, source: str) -> list[tuple[str, str, Array]]:
     return [("score", name, _standard(centred[:, k])) for k, name in enumerate(subject.classes)]
 
 
-def _components(subject: Subject, source: str) -> list[tuple[str, str, Array]]:
-    features = subject.features(source).double().numpy()
-    left, size, _ = np.linalg.svd(features - features.mean(0), full_matrices=False)
-    kept = [k for k in range(min(COMPONENTS, len(size))) if size[k] > 1e-8 * size[0]]
-    return [(f"component {k + 1}", "", _standard(left[:, k])) for k in kept]
+def _directions(subject: Subject, source: str) -> list[tuple[str, str, Array]]:
+    seen = subject.seen(source, DIRECTIONS).double().numpy()
+    return [(f"direction {k + 1}", "", _standard(column)) for k, column in enumerate(seen.T) if column.std() > 1e-8]
 
 
 def _standard(values: Array) -> Array:

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from fusionnas.architecture import Architecture
 from fusionnas.data.base import Dataset, Part
+from fusionnas.diagnostics.measures.sensitivity import active_directions
 from fusionnas.errors import InputError, RunError
 from fusionnas.execution import make_executor
-from fusionnas.feature import pool
 from fusionnas.network import FusionNetwork, predict
 from fusionnas.run.folder import read_file
 from fusionnas.run.run import Run
@@ -164,23 +163,19 @@ class Subject:
         """The architecture that reads one modality."""
         return self.references[f"only {source}"]
 
-    def features(self, source: str) -> Tensor:
-        """What a network knows of one modality, (N, D): means over tokens of the features that it reads, side by side.
+    def seen(self, source: str, axes: int) -> Tensor:
+        """What a network sees of one modality: its features along the directions that move the logits most, (N, axes).
 
-        The network is the found one, or that of the modality alone where the found one does not read it.
+        The active subspace (Constantine, Dow & Wang, SIAM J. Sci. Comput. 2014, arXiv:1304.2070): leading eigenvectors
+        of the mean outer product of gradients with respect to the features that the head reads. The network is the
+        found one, or that of the modality alone where the found one does not read it. No label is used.
         """
         architecture = self.architecture if source in self.read else self.alone(source)
-        views = self.space.groups()[source]
-
-        def compute() -> Tensor:
-            network = self.network(architecture)
-            with torch.no_grad():
-                encoded = network.encode(self.part.inputs)
-            points = [point for point in encoded if point.modality in views]
-            return torch.cat([pool(encoded[point]) for point in points], dim=1)
-
-        features: Tensor = self._once(("features", source), compute)
-        return features
+        key = ("seen", source)
+        values, directions = self._once(key, lambda: active_directions(
+            self.network(architecture), self.part.inputs, self.space.groups()[source]))  # fmt: skip
+        projected: Tensor = values @ directions[:, :axes]
+        return projected
 
     def _once(self, key: Any, compute: Callable[[], Any]) -> Any:
         if key not in self._kept:
