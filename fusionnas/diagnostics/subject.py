@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ class Subject:
         task: space, search data, run and progress, as a search method has them.
         dataset: with the sealed test part.
         results: the content of ``results.json``.
-        architecture: what was found.
+        architecture: what was found, without its gates: it got them after the choice, for the final networks only.
         split: the part that is scored, "select" or "test".
     """
 
@@ -197,8 +197,8 @@ def opened(run_dir: Path, *, split: str, workers: int, progress: Progress) -> It
             raise RunError(f"{run_dir} is not finished; `fusionnas resume {run_dir}` goes on, then diagnose it")
         space = space_of(run)
         results = json.loads(read_file(run_dir, "results.json"))
-        architecture = Architecture.from_json(json.loads(read_file(run_dir, "architecture.json")))
+        found = Architecture.from_json(json.loads(read_file(run_dir, "architecture.json")))
         dataset = data_of(run, space)
         with closing(make_executor(workers, plugins=space.file.plugins)) as executor:
             task = task_of(run, space, dataset, progress, executor)
-            yield Subject(task, dataset, results, architecture, split)
+            yield Subject(task, dataset, results, replace(found, gates=None), split)
