@@ -114,20 +114,24 @@ class _SecondStage:
         first, last = plan.gating.temperature
         temperature = first * (last / first) ** (self.epoch / max(1, plan.gating.epochs - 1))
         held_out = _forever(plan.gates, size, self.batches)
-        for batch in plan.train.batches(size, self.batches):
+        # Counted on from the first stage: what a method does at the start of a training is done.
+        self.methods.begin(plan.schedule.horizon + self.epoch, self._trainee(), plan.train)
+        for batch in self.methods.kept(plan.train).batches(size, self.batches):
             self._step_gates(next(held_out), temperature)
             self.loss = self._step_weights(batch)
             self.average.update(self.network)
         self.epoch += 1
         finite(self.loss, self.epoch)
 
+    def _trainee(self) -> Trainee:
+        return Trainee(self.network, GatedNetwork.encode, GatedNetwork.decode)
+
     def _step_weights(self, batch: Part) -> float:
         network = self.network.train()
         for name in self.frozen:
             network.encoders[name].eval()
         network.draw = exploring(self.plan.gating.explore)
-        trainee = Trainee(network, GatedNetwork.encode, GatedNetwork.decode)
-        loss, step = self.methods.loss(trainee, batch.inputs, batch.target)
+        loss, step = self.methods.loss(self._trainee(), batch.inputs, batch.target)
         network.zero_grad(set_to_none=True)
         self.weights.zero_grad(set_to_none=True)
         loss.backward()

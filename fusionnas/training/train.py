@@ -157,8 +157,8 @@ class _Loop:
         return float(loss.detach())
 
     def _trainee(self, encoded: Encoded | None = None) -> Trainee:
-        form = type(self.network)
-        return Trainee(self.network, partial(form.encode, encoded=encoded), form.decode)
+        kind = type(self.network)  # a gated network decodes in its own way
+        return Trainee(self.network, partial(kind.encode, encoded=encoded), kind.decode)
 
     def _score(self, part: Part) -> Tensor:
         current = {key: value.clone() for key, value in self.network.state_dict().items()}
