@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from fusionnas.cli.app import app
-from fusionnas.cli.options import Json, Workers, cores, print_json
+from fusionnas.cli.options import DataPath, Json, Workers, cores, print_json
 
 _LONGEST = 12
 """Rows of a table that a terminal shows; the CSV file has all."""
@@ -17,25 +17,44 @@ _LONGEST = 12
 
 @app.command()
 def diagnose(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
-    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This diagnostic; may be repeated.")] = None,
+    what: Annotated[str, typer.Argument(metavar="RUN|DATASET", help="A finished run; or a data set, space or file.")],
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="This diagnostic of a run; may be repeated.")
+    ] = None,
     split: Annotated[str, typer.Option(help="select, or test: the run then records one more opening.")] = "select",
+    space: Annotated[
+        str | None, typer.Option(help="Space that says which modalities of a data set are read.")
+    ] = None,
+    data_path: DataPath = None,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Say which modality and which interaction did the work, and whether fusion was worth it."""
-    from fusionnas.diagnostics.diagnose import diagnose as examine
-    from fusionnas.diagnostics.findings import FOLDER
+    """Say which modality and interaction did the work of a run; of a data set, where a search should start."""
     from fusionnas.run.progress import progress_for
 
     with progress_for(machine=as_json) as progress:
-        found = examine(run, only=only or (), split=split, workers=workers or cores(), progress=progress)
+        if _is_run(what):
+            from fusionnas.diagnostics.diagnose import diagnose as examine
+
+            found = examine(
+                Path(what), only=only or (), split=split, workers=workers or cores(), progress=progress
+            )  # fmt: skip
+        else:
+            from fusionnas.diagnostics.diagnose import diagnose_data
+
+            progress.stage("quick models", 1)
+            found = diagnose_data(what, space=space, data_path=data_path)
     if as_json:
         print_json(found)
         return
     for content in found.values():
         _digest(content)
-    print(f"written to {run / FOLDER}")
+    if _is_run(what):
+        print(f"written to {Path(what) / 'diagnostics'}")
+
+
+def _is_run(what: str) -> bool:
+    return (Path(what) / "journal.jsonl").exists() or (Path(what) / "space.yaml").exists()
 
 
 def _digest(content: Mapping[str, Any]) -> None:

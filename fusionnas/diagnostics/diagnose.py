@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionnas.diagnostics.base import diagnostics
-from fusionnas.diagnostics.findings import FOLDER, write_findings
+from fusionnas.diagnostics.findings import FOLDER, as_content, write_findings
 from fusionnas.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from fusionnas.run.progress import Progress
+    from fusionnas.space import SearchSpace
 
 
 def diagnose(
@@ -53,3 +54,53 @@ def diagnose(
             about = {"split": split, "samples": len(subject.part), "metric": subject.metric}
             found[name] = write_findings(run_dir / FOLDER, name, diagnostics[name].facts.question, findings, about)
     return found
+
+
+def diagnose_data(
+    what: str | Path, *, space: str | Path | SearchSpace | None = None, data_path: Path | None = None, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Ask data, before any search: where on the chart from homogeneous to heterogeneous modalities to start.
+
+    Args:
+        what: registered data set, space with its own data, or a file or folder in a documented layout.
+        space: says which modalities of a data set are read; default: the bundled space of that data set, else ehr.
+        data_path: folder from which a registered data set reads.
+        seed: of the split, models and resamples.
+
+    Returns:
+        ``{"chooser": ...}`` in the form of a diagnostic's JSON file.
+
+    Raises:
+        InputError: there is no such data set or space. DataError: the data cannot be read or do not fit the space.
+    """
+    from fusionnas.data.load import load_dataset
+    from fusionnas.diagnostics.chooser import QUESTION, choose_start
+
+    chosen, data = _space_and_data(what, space)
+    dataset = load_dataset(chosen, data=data, data_path=data_path, seed=seed)
+    findings = choose_start(chosen, dataset, seed=seed)
+    about = {"split": "select", "samples": len(dataset.search.select), "metric": chosen.file.task.metric}
+    return {"chooser": as_content("chooser", QUESTION, findings, about)}
+
+
+def _space_and_data(
+    what: str | Path, space: str | Path | SearchSpace | None
+) -> tuple[SearchSpace, str | Path | None]:
+    """What is read, and from where; None: from where the space says."""
+    from fusionnas.data.base import datasets
+    from fusionnas.space import SearchSpace, bundled_spaces
+
+    spaces = {name.removesuffix(".yaml"): path for name, path in bundled_spaces().items()}
+    named = str(what).removesuffix(".yaml")
+    loaded = space if space is None or isinstance(space, SearchSpace) else SearchSpace.load(space)
+    if str(what) in datasets:
+        own = [path for path in spaces.values() if SearchSpace.load(path).file.data == str(what)]
+        return loaded or SearchSpace.load(own[0] if own else "ehr"), str(what)
+    if loaded is not None and Path(what).exists():
+        return loaded, Path(what)
+    if named in spaces or (Path(what).is_file() and Path(what).suffix in (".yaml", ".yml")):
+        return SearchSpace.load(what), None
+    if Path(what).exists():
+        raise InputError(f"{what}: a file or folder needs --space, which says which modalities are read from it")
+    known = [*datasets, *spaces]
+    raise InputError(f"'{what}' is neither a run, nor a data set, nor a space.{did_you_mean(str(what), known)}")

@@ -36,13 +36,10 @@ class Findings:
     charts: Sequence[Chart] = ()
 
 
-def write_findings(
-    folder: Path, name: str, question: str, findings: Findings, about: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write ``NAME.json`` and one CSV per table and chart; returns what the JSON holds."""
-    tables = {**findings.tables, **{chart.title: chart.rows() for chart in findings.charts}}
-    files = {title: f"{name}-{_slug(title)}.csv" for title, rows in tables.items() if rows}
-    content = {
+def as_content(name: str, question: str, findings: Findings, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Findings as the plain data of their JSON file; ``files`` has the CSV of every table and chart by title."""
+    titles = [*(title for title, rows in findings.tables.items() if rows), *(c.title for c in findings.charts)]
+    return {
         "diagnostic": name,
         "question": question,
         **about,
@@ -50,10 +47,18 @@ def write_findings(
         "facts": dict(findings.facts),
         "tables": {title: list(rows) for title, rows in findings.tables.items()},
         "charts": [to_json(chart) for chart in findings.charts],
-        "files": files,
+        "files": {title: f"{name}-{_slug(title)}.csv" for title in titles},
     }
-    for title, file in files.items():
-        write_csv(folder / file, tables[title])
+
+
+def write_findings(
+    folder: Path, name: str, question: str, findings: Findings, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write ``NAME.json`` and one CSV per table and chart; returns what the JSON holds."""
+    content = as_content(name, question, findings, about)
+    rows = {**findings.tables, **{chart.title: chart.rows() for chart in findings.charts}}
+    for title, file in content["files"].items():
+        write_csv(folder / file, rows[title])
     write_json(folder / f"{name}.json", content)
     return content
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fusionnas.diagnostics.chart import Curves, Intervals, from_json
+from fusionnas.report.alphas import alpha_charts
 from fusionnas.report.block import Block, Figure, Table, figure_from, figure_of
 from fusionnas.report.source import Told
 from fusionnas.report.verdict import listed
@@ -14,6 +16,8 @@ from fusionnas.show.picture import in_words as graph_in_words
 from fusionnas.training.scoring import LOWER_IS_BETTER
 
 MOST_CANDIDATES = 12
+ORDER = ("probes", "emap", "interaction", "pid", "robustness", "use", "importance", "ogr")
+"""Diagnostics in reading order; others follow."""
 
 
 def blocks_of(told: Told, prefix: str = "") -> list[Block]:
@@ -122,6 +126,7 @@ def _search(told: Told, prefix: str) -> Block:
             chart = Curves("How undecided the search is", "epoch", "entropy of the alphas (1 = even)", epochs,
                            {"entropy": entropy})  # fmt: skip
             figures.append(figure_of(chart, f"{prefix}entropy"))
+    figures += [figure_of(chart, f"{prefix}alphas-{k + 1}") for k, chart in enumerate(alpha_charts(results["search"]))]
     finalists = sorted(results["finalists"], key=lambda row: row["loss"])[:MOST_CANDIDATES]
     rows = [{"candidate": row["architecture"], "modalities": ", ".join(row["modalities"]),
              "held-out loss": row["loss"], "folds": row["folds"]} for row in finalists]  # fmt: skip
@@ -141,11 +146,12 @@ def _column(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:
 
 def _diagnostics(told: Told, prefix: str) -> list[Block]:
     blocks = []
-    for name, content in told.findings.items():
+    for name in sorted(told.findings, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
+        content = told.findings[name]
         figures: list[Figure] = []
         for place, chart in enumerate(content["charts"]):
             figures.append(figure_of(from_json(chart), f"{prefix}{name}-{place + 1}"))
-        tables = [Table(title, rows, open=False) for title, rows in content["tables"].items() if rows]
+        tables = [Table(title.replace("_", " "), rows, open=False) for title, rows in content["tables"].items() if rows]
         small = [f"Diagnostic {name}, {content['samples']:,} samples of {content['split']}; networks trained with "
                  "select held out."]  # fmt: skip
         blocks.append(Block(content["question"], content["answer"], figures, tables, small=small))
@@ -159,7 +165,13 @@ def _cost(told: Told) -> Block:
               "latency_device": "measured on", "epochs": "epochs of the final training"}  # fmt: skip
     rows = [{"what": labels.get(key, key.replace("_", " ")), "found network": value}
             for key, value in cost.items() if not isinstance(value, (dict, list))]  # fmt: skip
-    tables = [Table("cost", rows)]
+    tables, text = [Table("cost", rows)], []
+    gates = told.results.get("gates")
+    if gates:
+        text.append(f"Gates decide sample by sample: a sample costs {gates['cost_share']:.0%} of running everything.")
+        tables.append(Table("how often a gate goes on", [{"gate": n, "share": v} for n, v in gates["runs"].items()]))
+        spent = [{"batch": size, **row} for size, row in gates.get("milliseconds", {}).items()]
+        tables += [Table("milliseconds with and without gates", spent)] if spent else []
     times = [
         {"form": form, "batch": size, "in memory ms": row["eager_ms"], "exported ms": row["ms"],
          "largest difference": row["max_difference"]}
@@ -168,7 +180,7 @@ def _cost(told: Told) -> Block:
     ]  # fmt: skip
     if times:
         tables.append(Table("exported forms", times))
-    return Block("What it costs", tables=tables)
+    return Block("What it costs", text, tables=tables)
 
 
 def _ran(told: Told) -> Block:
@@ -206,6 +218,4 @@ def _yaml(told: Told) -> str:
 
 def _without_folders(text: str) -> str:
     """Absolute paths cut to the last name: where files lie on one machine is nobody's business."""
-    import re
-
     return re.sub(r"(?<![\w.:/])/(?:[^\s/'\",}]+/)+", "", text)

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from fusionnas.diagnostics.chart import Chart, Curves, Intervals, Shades
 from fusionnas.show.svg import COLORS, INK, LINE
@@ -84,6 +85,8 @@ def _curves(chart: Curves) -> Figure:
             axes.fill_between(chart.x, low, high, color=color, alpha=0.15, linewidth=0)
         axes.plot(*zip(*known, strict=True), color=color, linestyle=dash, marker=marker, markersize=4,
                   markevery=max(1, len(known) // 8) if many else 1, linewidth=1.6, label=name)  # fmt: skip
+    if all(float(x).is_integer() for x in chart.x):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(chart.x_label, fontsize=9, color=INK)
     axes.set_ylabel(chart.y_label, fontsize=9, color=INK)
     axes.grid(axis="y", color=LINE, alpha=0.2, linewidth=0.6)

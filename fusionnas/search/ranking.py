@@ -97,11 +97,18 @@ def _ranking(
     first = list(dict.fromkeys([simplest, *order]))[: space.file.search.finalists]
     inside = [i for i in order if space.contains(shortlist[i])]
     shared = [float(supernet_loss(supernet, one_hot(space, shortlist[i]), task.data.select).mean()) for i in inside]
+    by_supernet = dict(zip(inside, shared, strict=True))
     return {
         "finalists": [shortlist[i].to_json() for i in first],
         "contestants": contestants,
         "shortlist": [
-            {"id": shortlist[i].id, "architecture": str(shortlist[i]), "modalities": counts[i], "loss": means[i]}
+            {
+                "id": shortlist[i].id,
+                "architecture": str(shortlist[i]),
+                "modalities": counts[i],
+                "loss": means[i],
+                "supernet_loss": by_supernet.get(i),
+            }
             for i in order
         ],
         "simplest_within_one_standard_error": shortlist[simplest].id,

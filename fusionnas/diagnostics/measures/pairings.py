@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fusionnas.architecture import NodeRef, Source
 from fusionnas.feature import Feature, pool
-from fusionnas.network import FusionHead, FusionNetwork, run_operator
+from fusionnas.network import FusionHead, FusionNetwork
 from fusionnas.operators.base import FusionOperator
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ class Pairings:
     def __call__(self, index: Mapping[str, Tensor]) -> Tensor:
         """Per source, which sample it comes from (B,) -> logits (B, C)."""
         known = {source: f.rows(index[self._owner[source] or ""]) for source, f in self._known.items()}
-        for place, node in enumerate(self._head.plan):
+        for place in range(len(self._head.plan)):
             if NodeRef(place) not in known:
-                known[NodeRef(place)] = run_operator(self._operator(place), [known[source] for source in node])
-        logits = self._read_out(known[self._head.output])
+                known[NodeRef(place)] = self._head.node(place, known)
+        logits = self._head.read(known[self._head.output])
         for name, part in self._wide.items():
             logits = logits + part[index[self._source[name]]]
         return logits
@@ -74,10 +74,6 @@ class Pairings:
         operator = self._head.nodes[place]
         assert isinstance(operator, FusionOperator)
         return operator
-
-    def _read_out(self, fused: Feature) -> Tensor:
-        logits: Tensor = self._head.readout(pool(fused).unsqueeze(-2)).squeeze(-2)
-        return logits
 
     def _chunks(self) -> list[Tensor]:
         return [*torch.arange(self.size).split(512)]
@@ -89,8 +85,11 @@ class Pairings:
             owner = owners.pop() if len(owners) == 1 else None
             self._owner[NodeRef(place)] = owner
             if owner is not None:
-                operator, read = self._operator(place), [self._known[source] for source in inputs]
-                parts = [run_operator(operator, [f.rows(rows) for f in read]) for rows in self._chunks()]
+                read = {source: self._known[source] for source in inputs}
+                parts = [
+                    self._head.node(place, {source: feature.rows(rows) for source, feature in read.items()})
+                    for rows in self._chunks()
+                ]
                 self._known[NodeRef(place)] = _joined(parts)
         needed = {s for i, inputs in enumerate(self._head.plan) if self._owner[NodeRef(i)] is None for s in inputs}
         needed.add(self._head.output)
