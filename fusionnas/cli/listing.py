@@ -16,8 +16,10 @@ from fusionnas.errors import InputError, did_you_mean
 Row = dict[str, Any]
 
 
-_WHAT = ("operators", "encoders", "methods", "decoders", "training", "datasets", "diagnostics", "forms", "spaces",
-         "benchmarks")  # fmt: skip
+_WHAT = (
+    "operators", "encoders", "methods", "decoders", "training", "objectives", "datasets", "diagnostics", "forms",
+    "spaces", "benchmarks",
+)  # fmt: skip
 
 
 @app.command("list")
@@ -72,6 +74,12 @@ def _training() -> list[Row]:
     return [{"name": name, **asdict(training_methods[name].facts)} for name in training_methods]
 
 
+def _objectives() -> list[Row]:
+    from fusionnas.pretraining.base import objectives
+
+    return [{"name": name, **asdict(objectives[name].facts)} for name in objectives]
+
+
 def _datasets() -> list[Row]:
     from fusionnas.data.base import datasets
 
@@ -116,6 +124,7 @@ _LISTS: dict[str, Callable[[], list[Row]]] = {
     "methods": _methods,
     "decoders": _decoders,
     "training": _training,
+    "objectives": _objectives,
     "datasets": _datasets,
     "diagnostics": _diagnostics,
     "forms": _forms,

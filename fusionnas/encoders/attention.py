@@ -18,7 +18,7 @@ from fusionnas.layers import LayerNorm, Linear
 class Attention(EncoderLayer):
     """``h = x + O attend(n(x))``, then ``norm(h + ffn(m(h)))``, (B, T, D) -> (B, T, D); masked tokens are no keys.
 
-    Reads bins, observation tokens (``view: observations``), frames and ids alike; the stem gives positions.
+    Reads bins, observation tokens (``view: observations``), patches, frames and ids alike; the stem gives positions.
     """
 
     facts: ClassVar[EncoderFacts] = EncoderFacts(
@@ -26,8 +26,8 @@ class Attention(EncoderLayer):
         source="Vaswani et al., Attention Is All You Need, NeurIPS 2017, arXiv:1706.03762; pre-norm: Xiong et al., "
         "2020, arXiv:2002.04745",
         departs="no biases in attention; feed-forward 2 D wide, GELU; LayerNorm after the layer too",
-        kinds=("timeseries", "audio", "text", "codes"),
-        view={"timeseries": "bins", "audio": "frames", "text": "tokens", "codes": "tokens"},
+        kinds=("timeseries", "image", "audio", "text", "codes"),
+        view={"timeseries": "bins", "image": "patches", "audio": "frames", "text": "tokens", "codes": "tokens"},
     )
 
     def __init__(self, width: int, spec: InputSpec) -> None:

@@ -88,7 +88,7 @@ def fresh_supernet(task: Task) -> tuple[Supernet, Alphas]:
     """Initialised by the task's seed, pretrained encoders loaded."""
     with seeded(derive(task.seed, "supernet")):
         supernet = Supernet(task.space, task.data.signature)
-    load_pretrained(supernet.encoders, task.pretrained)
+    load_pretrained(supernet, task.pretrained)
     return supernet, Alphas(task.space)
 
 

@@ -38,7 +38,7 @@ class Problem:
         space: what may be chosen.
         data: train, alpha and select.
         seed: of everything random.
-        pretrained: per modality with policy frozen or finetune, its encoder's weights.
+        pretrained: weights that trainings start from, by modality and by "operator NAME".
         costs: what the parts of the space cost on this machine; None: not measured.
     """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from fusionnas.search.compare import paired, summary, verdict
 from fusionnas.search.features import FEATURES
 from fusionnas.search.finalists import Winner, choose
 from fusionnas.search.gating import gate_facts, gated
+from fusionnas.search.given import given
 from fusionnas.search.interaction import interactions
 from fusionnas.search.method import Found, Task, methods
 from fusionnas.search.references import named, sources
@@ -49,8 +50,10 @@ class Outcome:
 
 def run_search(task: Task, dataset: Dataset) -> Outcome:
     """Search, choose, train the final networks and the baselines, open the test part once, compare."""
+    others = given(task.space)
     found = methods[task.space.file.search.method](task)
     shutil.rmtree(task.run.path / FEATURES, ignore_errors=True)
+    found = replace(found, finalists=tuple(dict.fromkeys((*found.finalists, *others.values()))))
     winner = choose(task, found)
     ours = gated(task, winner.architecture)
     contestants = {OURS: ours, **_baselines(task, winner.architecture, found)}
@@ -62,8 +65,8 @@ def run_search(task: Task, dataset: Dataset) -> Outcome:
 
 
 def _baselines(task: Task, ours: Architecture, found: Found) -> dict[str, Architecture]:
-    """References and random architectures by name; one that equals the found architecture is left out."""
-    table = named(task.space, found.layers)
+    """References, given and random architectures by name; one that equals the found architecture is left out."""
+    table = {**named(task.space, found.layers), **given(task.space)}
     rng = random.Random(derive(task.seed, "random baselines"))
     for index in range(task.space.file.search.random):
         table[f"random {index + 1}"] = task.space.sample(rng, nodes=rng.randint(1, task.space.file.fusion.nodes))

@@ -1,7 +1,8 @@
-"""Encoder policies: pretrained encoders, frozen, fine-tuned or adapted in low rank.
+"""Where encoders start: pretrained without labels, trained alone on the labels, or read from a file.
 
-A modality with another policy than ``joint`` has its encoder trained alone on the labels first, or read from the
-safetensors file under ``weights``. It then starts every later training from those weights.
+Section ``pretrain`` lets all encoders learn without labels first (:mod:`fusionnas.pretraining`). A modality with
+another policy than ``joint`` reads the safetensors file under ``weights``, starts from that, or, where neither is
+there, has its encoder trained alone on the labels. Every later training starts from those weights.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 
 from fusionnas.data.base import SearchData
 from fusionnas.errors import InputError
-from fusionnas.network import build
+from fusionnas.layers import leading_block
+from fusionnas.network import FusionNetwork, build
+from fusionnas.pretraining.stage import pretrain_unlabelled, split_weights
 from fusionnas.run.progress import Progress
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.references import top
@@ -26,44 +29,80 @@ from fusionnas.training.train import Schedule, train
 if TYPE_CHECKING:
     from fusionnas.run import Run
     from fusionnas.space import SearchSpace
+    from fusionnas.supernet import Supernet
 
 
 def pretrain(
     space: SearchSpace, data: SearchData, *, seed: int, run: Run, progress: Progress
 ) -> dict[str, dict[str, Tensor]]:
-    """Weights of every encoder that is not trained jointly, by modality.
+    """Weights that trainings start from, by modality (and ``operator NAME``); empty where all start fresh.
 
     Raises:
         InputError: a ``weights`` file is missing, damaged, or of another form than the encoder.
     """
-    found = {}
+    found = _unlabelled(space, data, seed=seed, run=run, progress=progress)
     for name, modality in space.file.modalities.items():
-        if modality.policy == "joint":
-            continue
         if modality.weights is not None:
             found[name] = _read(space, name, modality.weights, data)
-            continue
-        progress.stage(f"pretrain {name}", space.file.training.epochs)
-
-        def compute(checkpoint: Checkpoint, name: str = name) -> Result:
-            with seeded(derive(seed, "pretrain", name)):
-                network = build(space, space.architecture([], output=top(space, name)), data.signature)
-            schedule = Schedule(data.select, space.file.training.epochs, space.file.training.epochs)
-            trained = train(
-                network, data.train, schedule, Recipe(space.file.training), seed=derive(seed, "pretrain", name),
-                checkpoint=checkpoint, watch=progress.advance,
-            )  # fmt: skip
-            return Result({"epoch": trained.epoch, "loss": trained.loss}, dict(network.encoders[name].state_dict()))
-
-        found[name] = run.unit(f"pretrain/{name}", compute).tensors
+        elif modality.policy != "joint" and name not in found:
+            found[name] = _alone(space, name, data, seed=seed, run=run, progress=progress)
     return found
 
 
-def load_pretrained(encoders: nn.ModuleDict, pretrained: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Copy pretrained weights into the encoders that are there; an encoder may have fewer layers."""
-    for name, encoder in encoders.items():
+def _unlabelled(
+    space: SearchSpace, data: SearchData, *, seed: int, run: Run, progress: Progress
+) -> dict[str, dict[str, Tensor]]:
+    if space.file.pretrain is None:
+        return {}
+    progress.stage(f"pretrain {space.file.pretrain.objective}", space.file.pretrain.epochs)
+
+    def compute(checkpoint: Checkpoint) -> Result:
+        return pretrain_unlabelled(space, data, seed=seed, checkpoint=checkpoint, watch=progress.advance)
+
+    return split_weights(run.unit("pretraining", compute).tensors)
+
+
+def _alone(
+    space: SearchSpace, name: str, data: SearchData, *, seed: int, run: Run, progress: Progress
+) -> dict[str, Tensor]:
+    training = space.file.training
+    progress.stage(f"pretrain {name}", training.epochs)
+
+    def compute(checkpoint: Checkpoint) -> Result:
+        with seeded(derive(seed, "pretrain", name)):
+            network = build(space, space.architecture([], output=top(space, name)), data.signature)
+        schedule = Schedule(data.select, training.epochs, training.epochs)
+        trained = train(
+            network, data.train, schedule, Recipe(training), seed=derive(seed, "pretrain", name),
+            checkpoint=checkpoint, watch=progress.advance,
+        )  # fmt: skip
+        return Result({"epoch": trained.epoch, "loss": trained.loss}, dict(network.encoders[name].state_dict()))
+
+    return run.unit(f"pretrain/{name}", compute).tensors
+
+
+def load_pretrained(network: FusionNetwork | Supernet, pretrained: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Copy pretrained weights into the encoders and operators that are there.
+
+    An encoder may have fewer layers, an operator fewer inputs: its weights are the leading block.
+    """
+    for name, encoder in network.encoders.items():
         if name in pretrained:
             encoder.load_state_dict({key: pretrained[name][key] for key in encoder.state_dict()})
+    for name, operator in _operators(network):
+        given = pretrained.get(f"operator {name}", {})
+        own = operator.state_dict()
+        if own and all(key in given for key in own):
+            blocks = {key: leading_block(value, given[key]) for key, value in own.items()}
+            if all(blocks[key].shape == value.shape for key, value in own.items()):
+                operator.load_state_dict(blocks)
+
+
+def _operators(network: FusionNetwork | Supernet) -> list[tuple[str, nn.Module]]:
+    if isinstance(network, FusionNetwork):
+        names = [node.operator for node in network.architecture.nodes]
+        return list(zip(names, network.head.nodes, strict=False))
+    return [pair for node in network.nodes if isinstance(node, nn.ModuleDict) for pair in node.items()]
 
 
 def _read(space: SearchSpace, name: str, file: str, data: SearchData) -> dict[str, Tensor]:

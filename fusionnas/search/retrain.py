@@ -99,7 +99,7 @@ def train_job(problem: Problem, job: Job, checkpoint: Checkpoint, watch: Watch |
         part, schedule = data.all(), Schedule(None, job.epochs, settings.epochs)
     with seeded(derive(seed, "weights")):
         network = build(problem.space, job.architecture, data.signature)
-    load_pretrained(network.encoders, problem.pretrained)
+    load_pretrained(network, problem.pretrained)
     if isinstance(network, GatedNetwork):
         plan = gated_training(problem, job.architecture, schedule)
         trained = train_gated(network, plan, seed=seed, checkpoint=checkpoint, watch=watch)

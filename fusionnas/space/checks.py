@@ -33,6 +33,7 @@ def check(file: SpaceFile, *, method: bool) -> Iterator[Problem]:
         yield from _columns(modality, path)
     yield from _operators(file)
     yield from _training(file)
+    yield from _pretrain(file)
     yield from _data(file)
     if method:
         yield from _search(file)
@@ -184,7 +185,7 @@ def _operators(file: SpaceFile) -> Iterator[Problem]:
 
 def _training(file: SpaceFile) -> Iterator[Problem]:
     training = file.training
-    groups = {modality.source or name for name, modality in file.modalities.items()}
+    groups = _groups(file)
     weighing: dict[KeyPath, object] = {
         ("training", "robustness", key): getattr(training.robustness, key) for key in ("missing", "rank")
     }
@@ -200,6 +201,22 @@ def _training(file: SpaceFile) -> Iterator[Problem]:
             if training.warm_start.epochs >= epochs:
                 message = f"given {training.warm_start.epochs}, expected fewer than {section}.epochs, which is {epochs}"
                 yield Problem(("training", "warm_start", "epochs"), message)
+
+
+def _pretrain(file: SpaceFile) -> Iterator[Problem]:
+    if file.pretrain is None:
+        return
+    from fusionnas.pretraining.base import objectives
+
+    name, path = file.pretrain.objective, ("pretrain", "objective")
+    if name not in objectives:
+        yield _unknown("pretraining objective", name, objectives, path)
+    elif len(_groups(file)) < 2 and name != "mask":
+        yield Problem(path, f"'{name}' needs two modalities or more; with one, use mask")
+
+
+def _groups(file: SpaceFile) -> set[str]:
+    return {modality.source or name for name, modality in file.modalities.items()}
 
 
 def _data(file: SpaceFile) -> Iterator[Problem]:

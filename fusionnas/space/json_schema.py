@@ -13,6 +13,7 @@ def json_schema() -> dict[str, Any]:
     from fusionnas.data.base import datasets
     from fusionnas.encoders.base import encoders
     from fusionnas.operators.base import operators
+    from fusionnas.pretraining.base import objectives
 
     schema = SpaceFile.model_json_schema()
     sections = schema["$defs"]
@@ -21,6 +22,7 @@ def json_schema() -> dict[str, Any]:
     inputs = sections["Fusion"]["properties"]["inputs"]
     pair = {key: inputs.pop(key) for key in ("type", "prefixItems", "minItems", "maxItems")}
     inputs["anyOf"] = [{"type": "integer", "minimum": 2, "maximum": 16}, pair]
+    sections["Pretrain"]["properties"]["objective"]["enum"] = list(objectives)
     methods = importlib.import_module("fusionnas.search.method").methods
     sections["Search"]["properties"]["method"]["enum"] = list(methods)
     decoders = importlib.import_module("fusionnas.search.decoder").decoders

@@ -289,6 +289,16 @@ class Budget(Section):
         return self
 
 
+class Pretrain(Section):
+    """Encoders learn without labels before the search."""
+
+    objective: str = Field(description="Registered objective, such as align or mask.")
+    epochs: int = Field(20, ge=1, description="Epochs of it, on train and alpha.")
+    mask: float | None = Field(
+        None, gt=0, lt=1, description="Share that masked modelling hides; default: as the objective's source has it."
+    )
+
+
 class Search(Section):
     """How the architecture is found."""
 
@@ -331,6 +341,9 @@ class Search(Section):
     folds: int = Field(5, ge=1, le=20, description="Held-out parts on which the best are compared; 1: select alone.")
     random: int = Field(2, ge=0, description="Random architectures among the baselines.")
     cost: Cost = Field(Cost(), description="What cost counts for relaxed methods, and how much.")
+    architectures: Names = Field(
+        (), description="Files with architectures that join the finalists, such as a run's architecture.json."
+    )
 
 
 class Execution(Section):
@@ -350,6 +363,7 @@ class SpaceFile(Section):
     modalities: dict[Name, Modality] = Field(min_length=1, description="Inputs by name, in declared order.")
     fusion: Fusion = Field(Fusion(), description="What the fusion nodes may be.")
     training: Training = Field(Training(), description="How every network is trained.")
+    pretrain: Pretrain | None = Field(None, description="Encoders learn without labels before the search.")
     search: Search = Field(Search(), description="How the architecture is found.")
     execution: Execution = Field(Execution(), description="What one training may use.")
     plugins: Names = Field((), description="Python files with own operators, encoders or data sets.")

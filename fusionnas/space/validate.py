@@ -106,6 +106,8 @@ def _make_absolute(document: Document, folder: Path | None) -> None:
     data = document.data
     if isinstance(data.get("plugins"), tuple):
         paths += [("plugins", index) for index in range(len(data["plugins"]))]
+    if isinstance(data.get("search"), dict) and isinstance(data["search"].get("architectures"), tuple):
+        paths += [("search", "architectures", index) for index in range(len(data["search"]["architectures"]))]
     if isinstance(data.get("modalities"), dict):
         paths += [("modalities", name, "weights") for name in data["modalities"]]
     document.data = _each(data, (), paths, document, folder)

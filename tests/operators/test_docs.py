@@ -10,6 +10,7 @@ import pytest
 from fusionnas.encoders.page import encoders_page
 from fusionnas.operators.base import operators
 from fusionnas.operators.page import operators_page
+from fusionnas.pretraining.page import pretraining_page
 from fusionnas.registry import load_plugin
 from fusionnas.testing import OPERATOR_CHECKS, check_operator
 from fusionnas.training.page import training_page
@@ -17,9 +18,15 @@ from fusionnas.training.page import training_page
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("room", ["operators", "encoders", "training"])
+PAGES = {
+    "operators": operators_page, "encoders": encoders_page, "training": training_page,
+    "pretraining": pretraining_page,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("room", PAGES)
 def test_page_is_up_to_date(room):
-    page = {"operators": operators_page, "encoders": encoders_page, "training": training_page}[room]()
+    page = PAGES[room]()
     message = f"write it anew: python -m fusionnas.{room}.page > docs/{room}.md"
     assert (DOCS / f"{room}.md").read_text(encoding="utf-8") == page, message
 

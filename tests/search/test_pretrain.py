@@ -58,7 +58,7 @@ def test_finetuned_encoders_start_from_the_file_and_move(tmp_path: Path) -> None
     assert all(torch.equal(found["a"][key], value) for key, value in encoder.state_dict().items())
     assert "more" not in found["a"]
     shallow = build(space, space.architecture([], output=space.points()[0]), tiny_signature())
-    load_pretrained(shallow.encoders, found)
+    load_pretrained(shallow, found)
     state = shallow.encoders["a"].state_dict()
     assert all(torch.equal(value, found["a"][key]) for key, value in state.items()) and len(state) < len(found["a"])
 

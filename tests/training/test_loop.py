@@ -170,3 +170,12 @@ def test_dropout_drops_a_channel_for_all_tokens_of_a_sample() -> None:
     assert torch.equal(dropped, dropped[:, :1].expand(4, 7, 100))
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
     assert torch.equal(Dropout(0.5).eval()(torch.ones(2, 3)), torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("policy", ["joint", "finetune", "frozen"])
+def test_a_policy_changes_exactly_which_weights_of_its_encoder_take_gradients(policy: str) -> None:
+    net = network()
+    make_optimizer(net, Recipe(TRAINING, {"a": policy, "b": "frozen"}))
+    still = ("encoders.b.", "encoders.a.") if policy == "frozen" else ("encoders.b.",)
+    learns = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+    assert learns == {name for name, _ in net.named_parameters() if not name.startswith(still)}

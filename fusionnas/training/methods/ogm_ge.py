@@ -36,7 +36,7 @@ class GradientModulation(TrainingMethod):
         formula="s_i = sum_b p_i(y_b); r_i = mean_{j != i} s_i / s_j; k_i = 1 - tanh(a r_i) where r_i > 1, else 1; "
         "g <- k_i g + N(0, std(g)) for every weight matrix of encoder i",
         source="Peng et al., Balanced Multimodal Learning via On-the-fly Gradient Modulation, CVPR 2022, "
-        "arXiv:2203.15332, equations 6 to 11",
+        "arXiv:2203.15332",
         departs="scores by replacing the other modalities instead of splitting a concatenation's weights; more "
         "than two modalities by the mean of pairwise ratios; all weight matrices, not convolutions alone",
     )

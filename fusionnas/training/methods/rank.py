@@ -31,7 +31,7 @@ class TensorRank(TrainingMethod):
         formula="L + w mean_b ||M_b||_F / sqrt(prod_i d_i), M = (1/T) sum_t outer_i [x_i(t); 1], d_i = D + 1; "
         "||M||_F^2 = (1/T^2) sum_{s,t} prod_i ([x_i(s); 1] . [x_i(t); 1])",
         source="Liang et al., Learning Representations from Imperfect Time Series Data via Tensor Rank Regularization, "
-        "ACL 2019, arXiv:1907.01011, equations 8 and 9",
+        "ACL 2019, arXiv:1907.01011",
         departs="mean over time and divided by the norm that unit features would have, so that one weight suits all "
         "sizes; sequences of different lengths are averaged down to the shortest, vectors stand at every step; a "
         "missing modality is [0; 1]",

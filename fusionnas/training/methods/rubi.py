@@ -46,7 +46,7 @@ class ReducedUnimodalBias(TrainingMethod):
         key="training.debias: {kind: rubi, weight: l, modalities: [..]}",
         formula="L = CE(z * prod_i sigmoid(c_i(h_i)), y) + l mean_i CE(d_i(c_i(h_i)), y), h_i without gradient",
         source="Cadene et al., RUBi: Reducing Unimodal Biases for Visual Question Answering, NeurIPS 2019, "
-        "arXiv:1906.10169, equations 4 to 6",
+        "arXiv:1906.10169",
         departs="any modalities, also several at once (their masks are multiplied), not the question alone; a "
         "two-layer perceptron; a binary task's single logit is masked like a difference of two",
     )

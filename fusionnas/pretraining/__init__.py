@@ -1,0 +1,1 @@
+"""Pretraining without labels, before the search: encoders learn from what modalities say about each other."""
