@@ -65,7 +65,7 @@ def _curve(subject: Subject, architecture: Architecture, split: int) -> Curve:
         seed, epochs = derive(problem.seed, "ogr", architecture.id, split), space.file.training.epochs
         with seeded(derive(seed, "weights")):
             network = build(space, architecture, problem.data.signature)
-        load_pretrained(network.encoders, problem.pretrained)
+        load_pretrained(network, problem.pretrained)
         seen = [_shares(part, held_out, len(subject.classes))]
         train(network, part, Schedule(None, epochs, epochs), Recipe.of(space), seed=seed,
               watch=lambda facts: seen.append(_losses(network, part, held_out)))  # fmt: skip
