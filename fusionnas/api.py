@@ -260,7 +260,7 @@ def _place(path: Path) -> Path | None:
     from fusionnas.run.journal import Journal
 
     journal = path / "journal.jsonl"
-    place = Journal(journal).entries[0]["settings"].get("data_path") if journal.is_file() else None
+    place = Journal(journal).events[0]["settings"].get("data_path") if journal.is_file() else None
     return None if place is None else Path(place)
 
 

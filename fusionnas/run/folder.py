@@ -75,4 +75,4 @@ def damaged(path: Path, journal: Journal) -> list[str]:
 
 def written(journal: Journal) -> dict[str, str]:
     """The files that a run wrote into its folder, and the hash of each."""
-    return {entry["name"]: entry["sha256"] for entry in journal.entries if entry.get("event") == "file"}
+    return {entry["name"]: entry["sha256"] for entry in journal.events if entry.get("event") == "file"}

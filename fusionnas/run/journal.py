@@ -11,11 +11,11 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fusionnas.errors import RunError
 from fusionnas.run.files import explained, write_atomic
@@ -27,21 +27,44 @@ _CRC = re.compile(rb', "crc": "([0-9a-f]{8})"}\Z')
 class Journal:
     """An open journal file.
 
+    Units of work, of which there may be very many, stay on the disk: only where they are is remembered.
+
     Attributes:
-        entries: the good lines, as plain data.
+        events: the good lines that are no unit, as plain data.
+        units: the name of every unit that has a line, oldest first, and where its last line begins.
         dropped: what was dropped from the end when it was read, one line; else empty.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            data = b""
-        except OSError as error:
-            raise RunError(f"cannot read {path}: {error.strerror or error}") from error
-        self.entries, self._length = _read(path, data)
-        self.dropped = _describe(data[self._length :], path)
+        self.events: list[dict[str, Any]] = []
+        self.units: dict[str, int] = {}
+        self._length = self._count = 0
+        with _readable(path) as file:
+            self.dropped = "" if file is None else self._read(file)
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """All good lines, as plain data, read from the disk."""
+        with _readable(self.path) as file:
+            lines = [] if file is None else file.read(self._length).splitlines(keepends=True)
+        return [entry for line in lines if (entry := _parse(line)) is not None]
+
+    def unit(self, name: str) -> dict[str, Any] | None:
+        """The line of a unit; None where there is none.
+
+        Raises:
+            RunError: it is not what it was when the journal was read.
+        """
+        if name not in self.units:
+            return None
+        with _readable(self.path) as file:
+            if file is not None:
+                file.seek(self.units[name])
+                entry = _parse(file.readline())
+                if entry is not None and entry.get("unit") == name:
+                    return entry
+        raise RunError(f"{self.path} was changed while this process worked on it; run `fusionnas resume` again")
 
     def append(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Write one line and sync it to the disk; returns it as it will be read.
@@ -50,7 +73,7 @@ class Journal:
             DiskError: the disk is full; the journal is then as it was before.
             TypeError: ``facts`` holds something that JSON does not have.
         """
-        entry = {"seq": len(self.entries), "at": datetime.now(timezone.utc).isoformat(timespec="seconds"), **facts}
+        entry = {"seq": self._count, "at": datetime.now(timezone.utc).isoformat(timespec="seconds"), **facts}
         body = json.dumps(to_plain(entry), allow_nan=False).encode()
         line = body[:-1] + b', "crc": "%08x"}\n' % zlib.crc32(body)
         if self._length == 0:
@@ -59,9 +82,36 @@ class Journal:
         else:
             with explained(self.path):
                 self._write(line)
-        self._length += len(line)
-        self.entries.append(from_plain(json.loads(body)))
-        return self.entries[-1]
+        settled = from_plain(json.loads(body))
+        assert isinstance(settled, dict)
+        self._remember(settled, len(line))
+        return settled
+
+    def _remember(self, entry: dict[str, Any], length: int) -> None:
+        if "unit" in entry:
+            self.units[entry["unit"]] = self._length
+        else:
+            self.events.append(entry)
+        self._count += 1
+        self._length += length
+
+    def _read(self, file: BinaryIO) -> str:
+        """Remember the good lines; what was dropped after them."""
+        bad = 0
+        for number, line in enumerate(file, start=1):
+            entry = _parse(line)
+            if entry is None or entry.get("seq") != self._count:
+                bad = bad or number
+                if entry is not None:
+                    raise RunError(
+                        f"{self.path}:{bad}: the journal is damaged in the middle",
+                        ["the lines from there on cannot be trusted; restore the file from a backup, or delete line "
+                         f"{bad} and all after it: `fusionnas resume` then does that part of the work again"],
+                    )
+            elif not bad:
+                self._remember(entry, len(line))
+        file.seek(self._length)
+        return _describe(file.read(), self.path)
 
     def _write(self, line: bytes) -> None:
         descriptor = os.open(self.path, os.O_WRONLY)
@@ -80,24 +130,16 @@ class Journal:
             os.close(descriptor)
 
 
-def _read(path: Path, data: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The good lines and their length in bytes."""
-    entries: list[dict[str, Any]] = []
-    length, bad = 0, 0
-    for number, line in enumerate(data.splitlines(keepends=True), start=1):
-        entry = _parse(line)
-        if entry is None or entry.get("seq") != len(entries):
-            bad = bad or number
-            if entry is not None:
-                raise RunError(
-                    f"{path}:{bad}: the journal is damaged in the middle",
-                    ["the lines from there on cannot be trusted; restore the file from a backup, or delete line "
-                     f"{bad} and all after it: `fusionnas resume` then does that part of the work again"],
-                )
-        elif not bad:
-            entries.append(entry)
-            length += len(line)
-    return entries, length
+@contextmanager
+def _readable(path: Path) -> Iterator[BinaryIO | None]:
+    """The open file; None where there is none."""
+    try:
+        with open(path, "rb") as file:
+            yield file
+    except FileNotFoundError:
+        yield None
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

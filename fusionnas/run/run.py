@@ -45,8 +45,7 @@ class Run:
         self._journal = journal
         self._lock = lock
         self._tell = tell
-        self._units = {entry["unit"]: entry for entry in journal.entries if "unit" in entry}
-        self.settings: dict[str, Any] = journal.entries[0]["settings"]
+        self.settings: dict[str, Any] = journal.events[0]["settings"]
         self.save_every = 30.0
         begin_work(path, tell)
 
@@ -104,7 +103,7 @@ class Run:
             _check(path, journal)
             if journal.dropped:
                 tell(journal.dropped)
-            changes = differences(journal.entries[0]["environment"], describe(journal.entries[0]["settings"]))
+            changes = differences(journal.events[0]["environment"], describe(journal.events[0]["settings"]))
             if changes:
                 tell(f"{path} began elsewhere, numbers may differ in the last digits: {'; '.join(changes)}")
             for leftover in path.rglob("*.tmp"):
@@ -130,7 +129,7 @@ class Run:
             RunInterrupted: the run was asked to stop; the unit has saved its state, or has not begun.
         """
         assert _UNIT.fullmatch(name), f"unit name {name!r}"
-        entry = self._units.get(name)
+        entry = self._journal.unit(name)
         if entry is not None and (stored := self._stored(name, entry)) is not None:
             return stored
         self.safe_point()
@@ -147,12 +146,12 @@ class Run:
             RunError: it cannot be written.
         """
         assert _UNIT.fullmatch(name), f"unit name {name!r}"
-        entry, result, digest = self._units.get(name), result.settled(name), None
+        entry, result, digest = self._journal.unit(name), result.settled(name), None
         if result.tensors:
             data = safetensors.torch.save(result.tensors)
             digest = sha256(data)
             write_atomic(self._tensor_file(name), data)
-        self._units[name] = self._journal.append({"unit": name, "facts": result.facts, "tensors": digest})
+        self._journal.append({"unit": name, "facts": result.facts, "tensors": digest})
         self.checkpoint(name).clear()
         if entry is not None and entry["facts"] != result.facts:
             self._tell(f"unit '{name}' gave other facts than before; was it computed in another environment?")
@@ -173,12 +172,12 @@ class Run:
 
     def known(self, name: str) -> bool:
         """Whether ``unit`` would read this unit's result instead of computing it."""
-        entry = self._units.get(name)
+        entry = self._journal.unit(name)
         return entry is not None and (not entry["tensors"] or intact(self._tensor_file(name), entry["tensors"]))
 
     def units(self) -> dict[str, dict[str, Any]]:
         """The facts of every finished unit, by name, oldest first."""
-        return {name: entry["facts"] for name, entry in self._units.items()}
+        return {entry["unit"]: entry["facts"] for entry in self._journal.entries if "unit" in entry}
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The place where a unit saves its state under way; for work that another process does."""
@@ -190,7 +189,7 @@ class Run:
 
     def recorded(self, event: str) -> list[dict[str, Any]]:
         """The facts of every line recorded as ``event``, oldest first."""
-        return [entry["facts"] for entry in self._journal.entries if entry.get("event") == event and "facts" in entry]
+        return [entry["facts"] for entry in self._journal.events if entry.get("event") == event and "facts" in entry]
 
     def write_json(self, name: str, data: Any) -> None:
         """Write a JSON file into the folder, atomically; NaN and the infinities are written as null."""
@@ -233,7 +232,7 @@ class Run:
         A finished run with a damaged file is not finished: running it again is quick, all units are
         remembered, and writes the file anew.
         """
-        if not any(entry.get("event") == "finished" for entry in self._journal.entries):
+        if not any(entry.get("event") == "finished" for entry in self._journal.events):
             return False
         changed = damaged(self.path, self._journal)
         for name in changed:
@@ -271,9 +270,9 @@ class Run:
 
 
 def _check(path: Path, journal: Journal) -> None:
-    if not journal.entries or journal.entries[0].get("event") != "created":
+    if not journal.events or journal.events[0].get("event") != "created":
         raise RunError(f"{path / 'journal.jsonl'} has no readable first line, so nothing can be resumed; search again")
-    first = journal.entries[0]
+    first = journal.events[0]
     if first["format"] != FORMAT:
         raise RunError(f"{path} has run format {first['format']}, this version of fusionnas reads {FORMAT}")
     if not intact(path / "space.yaml", first["space"]):
