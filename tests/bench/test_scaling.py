@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-
 from fusionnas.bench.scaling import train
 from fusionnas.bench.shapes import WORLD, batches, evolution, halving, independent, rung_cost, rungs, simulate
 from fusionnas.execution.simulated import SimulatedExecutor
