@@ -171,7 +171,8 @@ def _answer(subject: Subject, runners: Sequence[Mapping[str, Any]], facts: Mappi
                       f"candidates is {facts['tau']:+.2f} [{low:+.2f}, {high:+.2f}].")  # fmt: skip
     gap = facts["discretization"]
     searched, used = gap["supernet_loss"], gap["found_loss"]
-    answer.append(f"What was searched ended at {searched:.4f} nats, what is used at {used:.4f}.")
+    if searched is not None:
+        answer.append(f"What was searched ended at {searched:.4f} nats, what is used at {used:.4f}.")
     if facts["gates"]:
         change, (low, high) = facts["gates"]["difference"], facts["gates"]["interval"]
         answer.append(f"The gates change {metric} on test by {change:+.4f} [{low:+.4f}, {high:+.4f}].")

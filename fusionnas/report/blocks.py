@@ -131,8 +131,9 @@ def _search(told: Told, prefix: str) -> Block:
     rows = [{"candidate": row["architecture"], "modalities": ", ".join(row["modalities"]),
              "held-out loss": row["loss"], "folds": row["folds"]} for row in finalists]  # fmt: skip
     gap, tau = results["discretization"], results["search"].get("supernet_rank_correlation")
-    text = [f"Method {results['search']['method']}. The supernet ended at a loss of {gap['supernet_loss']:.4f} nats, "
-            f"the found network, trained alone, at {gap['found_loss']:.4f} on held-out samples."]  # fmt: skip
+    ended = "" if gap["supernet_loss"] is None else f"The supernet ended at a loss of {gap['supernet_loss']:.4f} nats. "
+    text = [f"Method {results['search']['method']}. {ended}The found network, trained alone, has a loss of "
+            f"{gap['found_loss']:.4f} nats on held-out samples."]  # fmt: skip
     if tau is not None:
         text.append(f"Kendall's tau between supernet loss and stand-alone loss of the candidates is {tau:+.2f}: "
                     + ("a ranking by shared weights could be trusted here." if tau > 0.6 else

@@ -41,6 +41,11 @@ class Budget:
         """Whether there is a limit."""
         return self._epochs is not None or self._seconds is not None
 
+    @property
+    def timed(self) -> bool:
+        """Whether the limit is one of seconds."""
+        return self._seconds is not None
+
     def spend(self, epochs: float) -> None:
         """A stage, or a step of one, is over; it took so many epochs."""
         self.spent += epochs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -23,6 +23,7 @@ SAME_WIRING = 32
 """So many heads of one wiring make stacks of their own, in which no slot is empty."""
 
 Numbered = tuple[int, Candidate]
+Going = Callable[[int, int, int], bool]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Contest:
         seed: of the batches.
         timings: of stacked and sequential training; operators that are not in it are stacked if they can be.
         executor: where heads train; no result depends on it.
+        going: (stack, heads, epochs) -> whether that stack may still train; once it may not, none does.
     """
 
     train: Cache
@@ -61,6 +63,7 @@ class Contest:
     seed: int
     timings: Timings = field(default_factory=dict)
     executor: Executor = field(default_factory=InlineExecutor)
+    going: Going = field(default=lambda stack, heads, epochs: True)
 
     @cached_property
     def _arena(self) -> Shared[Arena]:
@@ -89,6 +92,8 @@ class Contest:
 
         def calls() -> Iterator[Call]:
             for number, stack in enumerate(stacks(candidates, self.largest)):
+                if not self.going(number, len(stack), len(factors)):
+                    return
                 if number not in done:
                     name, members = f"stack {number}", [candidate for _, candidate in stack]
                     under_way[name] = (number, stack)

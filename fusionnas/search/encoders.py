@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from fusionnas.data.base import Part
+from fusionnas.network import build
 from fusionnas.operators import operators
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.budget import Budget
@@ -21,11 +22,12 @@ from fusionnas.search.features import FEATURES, Store, build_caches, content_has
 from fusionnas.search.gradient import Relaxed, Row, SupernetTraining
 from fusionnas.search.method import Task
 from fusionnas.search.pretrain import load_pretrained
-from fusionnas.search.references import Layers
+from fusionnas.search.references import Layers, top
 from fusionnas.supernet import Alphas, Mixing, Supernet
 from fusionnas.supernet.mixing import even, level
 from fusionnas.training.randomness import derive, seeded
 from fusionnas.training.recipe import Recipe
+from fusionnas.training.train import Schedule, train
 
 _SHARE = 1 / 3  # of a budget
 _FIXED_FROM = 0.8  # share of the time after which layer choices are fixed
@@ -38,12 +40,14 @@ class Encoders:
     Attributes:
         supernet: only its encoders count.
         layers: per modality.
-        history: rows of the training.
+        history: rows of the supernet's training; empty where no supernet was trained.
+        epochs: that training them took.
     """
 
     supernet: Supernet
     layers: Layers
     history: list[Row]
+    epochs: int
 
 
 def train_encoders(task: Task, budget: Budget) -> Encoders:
@@ -81,7 +85,39 @@ def train_encoders(task: Task, budget: Budget) -> Encoders:
     supernet.load_state_dict({k.removeprefix("supernet."): v for k, v in result.tensors.items()})
     budget.spend(len(result.facts["history"]))
     layers = {name: tuple(chosen) for name, chosen in result.facts["layers"].items()}
-    return Encoders(supernet, layers, result.facts["history"])
+    return Encoders(supernet, layers, result.facts["history"], len(result.facts["history"]))
+
+
+def train_unimodal(task: Task, budget: Budget) -> Encoders:
+    """Every encoder trained alone on the labels, the first of its list in all layers; a unit each.
+
+    What only fusion can use has no reason to survive in such features; systems that start from pretrained backbones
+    work with them.
+    """
+    space, epochs, taken = task.space, task.space.file.search.epochs, 0
+    left = budget.left()
+    if left is not None:
+        epochs = max(1, min(epochs, int(left * _SHARE / len(space.file.modalities))))
+    supernet, _ = fresh_supernet(task)
+    for name in space.file.modalities:
+        task.progress.stage(f"encoder of {name}", epochs)
+
+        def compute(checkpoint: Checkpoint, name: str = name) -> Result:
+            seed = derive(task.seed, "unimodal", name)
+            with seeded(seed):
+                network = build(space, space.architecture([], output=top(space, name)), task.data.signature)
+            load_pretrained(network, task.pretrained)
+            trained = train(
+                network, task.data.train, Schedule(task.data.select, epochs, epochs), Recipe.of(space), seed=seed,
+                checkpoint=checkpoint, watch=task.progress.advance,
+            )  # fmt: skip
+            return Result({"epochs": len(trained.history)}, dict(network.encoders[name].state_dict()))
+
+        result = task.run.unit(f"search/encoder/{name}", compute)
+        supernet.encoders[name].load_state_dict(result.tensors, strict=False)
+        taken += result.facts["epochs"]
+    budget.spend(taken)
+    return Encoders(supernet, {n: m.encoder[:1] * m.levels for n, m in space.file.modalities.items()}, [], taken)
 
 
 def fresh_supernet(task: Task) -> tuple[Supernet, Alphas]:

@@ -176,7 +176,8 @@ def _results(
             **found.facts,
         },
         "discretization": {
-            "supernet_loss": found.facts["history"][-1]["loss"],
+            # Methods that train candidates alone have no supernet.
+            "supernet_loss": found.facts["history"][-1]["loss"] if found.facts["history"] else None,
             "found_loss": float(held_out_losses(task, winner.trained).mean()),
         },
         "cost": {"parameters": _parameters(finals[OURS][0]), "epochs": finals[OURS][0].epoch, **_cost(task, winner)},

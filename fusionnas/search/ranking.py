@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from fusionnas.architecture import Architecture
 from fusionnas.run.unit import Checkpoint, Result
+from fusionnas.search.allowance import Allowance, Costs, first
+from fusionnas.search.budget import Budget
 from fusionnas.search.choice import kendall_tau, one_standard_error
 from fusionnas.search.contest import Contest
 from fusionnas.search.encoders import encode_parts
 from fusionnas.search.evolving import evolve
 from fusionnas.search.gradient import supernet_loss
-from fusionnas.search.halving import Watch, halve, rescore
+from fusionnas.search.halving import Ranking, Watch, first_rung, halve, rescore
 from fusionnas.search.heads import HeadSettings
 from fusionnas.search.method import Task
 from fusionnas.search.pool import Candidates, Pool
@@ -43,34 +47,66 @@ def _timings(task: Task, settings: HeadSettings) -> dict[str, Any]:
     return {name: {"stacked": float(not stacking), "sequential": float(stacking)} for name in names}
 
 
-def rank_heads(task: Task, supernet: Supernet, layers: Layers, contestants: Callable[[], Pool]) -> dict[str, Any]:
+def rank_heads(
+    task: Task, supernet: Supernet, layers: Layers, contestants: Callable[[], Pool], budget: Budget
+) -> dict[str, Any]:
     """Finalists and how they were found; one unit, ``search/heads``.
 
     Args:
         task: what is searched.
         supernet: its encoders give the features.
         layers: encoder of every layer.
-        contestants: the heads to compare; the references among them are always scored again.
+        contestants: the heads to compare; the references among them are scored again whatever their loss.
+        budget: what is left; fewer heads compete, and fewer are scored again, where it does not pay for all.
     """
+
     search = task.space.file.search
 
     def compute(checkpoint: Checkpoint) -> Result:
         contest, heads, watch = head_contest(task, supernet, layers), contestants(), head_watch(task)
-        rungs, count = search.rungs, len(heads)
-        if search.pool == "evolve" and heads.rest is not None:
-            rng = random.Random(derive(task.seed, "evolve"))
-            heads = evolve(heads, contest, search, rng=rng, watch=watch)
-            rungs, count = (sum(rungs[:2]), *rungs[2:]), search.heads + len(heads.references)
-        ranked = halve(
-            Candidates(heads, task.seed), contest, rungs=rungs, eta=search.eta, keep=search.rescore, watch=watch,
-            checkpoint=checkpoint,
-        )  # fmt: skip
+        evolving = search.pool == "evolve" and heads.rest is not None
+        wanted = search.heads + len(heads.references) if evolving else len(heads)
+        allowance = Allowance(budget, _costs(task, contest), heads=wanted, again=search.rescore + len(heads.references))
+        if allowance.heads == 0:
+            return _unranked(task, heads)
+        pool = first(heads, allowance.heads)
+        ranked = _halved(task, pool, replace(contest, going=allowance), watch, checkpoint)
         best = [candidate.architecture for candidate, _ in ranked[: search.rescore]]
-        shortlist = list(dict.fromkeys([*best, *heads.references]))
+        shortlist = list(dict.fromkeys([*best, *pool.references]))[: allowance.again()]
+        if not shortlist:
+            return _unranked(task, Pool(tuple(best), (), task.space, layers), contestants=allowance.heads,
+                             epochs=allowance.epochs(0))  # fmt: skip
         losses = rescore(shortlist, contest, epochs=RESCORE_EPOCHS, seeds=RESCORE_SEEDS, watch=watch)
-        return Result(_ranking(task, supernet, shortlist, losses, count))
+        facts = _ranking(task, supernet, shortlist, losses, allowance.heads)
+        return Result({**facts, "epochs": allowance.epochs(len(shortlist))})
 
-    return task.run.unit("search/heads", compute).facts
+    facts = task.run.unit("search/heads", compute).facts
+    budget.spend(facts["epochs"])
+    return {key: value for key, value in facts.items() if key != "epochs"}
+
+
+def _costs(task: Task, contest: Contest) -> Costs:
+    search = task.space.file.search
+    rungs = itertools.accumulate([first_rung(search.rungs, contest), *search.rungs[1:]])
+    return Costs(tuple(rungs), search.eta, search.rescore, RESCORE_EPOCHS * RESCORE_SEEDS)
+
+
+def _halved(task: Task, heads: Pool, contest: Contest, watch: Watch, checkpoint: Checkpoint) -> Ranking:
+    """Survivors, best first; with ``search.pool: evolve`` of all generations."""
+    search, rungs = task.space.file.search, task.space.file.search.rungs
+    if search.pool == "evolve" and heads.rest is not None:
+        heads = evolve(heads, contest, search, rng=random.Random(derive(task.seed, "evolve")), watch=watch)
+        rungs = (sum(rungs[:2]), *rungs[2:])
+    return halve(
+        Candidates(heads, task.seed), contest, rungs=rungs, eta=search.eta, keep=search.rescore, watch=watch,
+        checkpoint=checkpoint,
+    )  # fmt: skip
+
+
+def _unranked(task: Task, heads: Pool, *, contestants: int = 0, epochs: int = 0) -> Result:
+    """The first heads as finalists: the budget does not pay for scoring any again."""
+    best = [architecture.to_json() for architecture in itertools.islice(heads, task.space.file.search.finalists)]
+    return Result({"finalists": best, "contestants": contestants, "epochs": epochs})
 
 
 def head_watch(task: Task) -> Watch:

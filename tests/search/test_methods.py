@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,13 @@ def space(form: str, *overrides: str, kind: str = "binary") -> SearchSpace:
     return SearchSpace.parse(form.format(kind=kind), overrides=overrides)
 
 
+def quick(name: str, steps: int = 6) -> list[str]:
+    """Overrides under which a method is done in no time."""
+    short = {"steps": steps, "epochs": 4, "population": 4, "startup": 3, "enough": 2, "samples": 2, "batch": 4}
+    own = {key: value for key, value in short.items() if key in methods[name].options.model_fields}
+    return [f"search.method={name}", f"search.options={json.dumps(own)}"]
+
+
 def search(
     name: str, path: Path, space: SearchSpace, data: SearchData, *, progress: Any = None, seed: int = 3
 ) -> Found:
@@ -88,7 +95,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     @functools.cache
     def run(name: str) -> tuple[Found, Path]:
         path = tmp_path_factory.mktemp(name) / "run"
-        return search(name, path, space(SMALL, f"search.method={name}"), data(SMALL)), path
+        return search(name, path, space(SMALL, *quick(name)), data(SMALL)), path
 
     return run
 
@@ -108,7 +115,7 @@ def test_finalists_and_layers_are_valid(name: str, whole: Any) -> None:
 def test_finished_steps_are_remembered(name: str, whole: Any) -> None:
     found, path = whole(name)
     lines = (path / "journal.jsonl").read_text()
-    assert search(name, path, space(SMALL, f"search.method={name}"), data(SMALL)) == found
+    assert search(name, path, space(SMALL, *quick(name)), data(SMALL)) == found
     assert (path / "journal.jsonl").read_text() == lines
 
 
@@ -131,7 +138,7 @@ class Kills(QuietProgress):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_search_that_was_killed_twice_finds_the_same(name: str, whole: Any, tmp_path: Path) -> None:
-    known = space(SMALL, f"search.method={name}")
+    known = space(SMALL, *quick(name))
     for steps in (2, 5):
         try:
             search(name, tmp_path / "run", known, data(SMALL), progress=Kills(steps))
@@ -142,7 +149,7 @@ def test_a_search_that_was_killed_twice_finds_the_same(name: str, whole: Any, tm
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_budget_of_epochs_is_kept_also_with_several_classes(name: str, tmp_path: Path) -> None:
-    overrides = [f"search.method={name}", "search.budget={epochs: 6}", "modalities.b.encoder=tcn"]
+    overrides = [*quick(name), "search.budget={epochs: 6}", "modalities.b.encoder=tcn"]
     known = space(SMALL, *overrides, kind="multiclass")
     found = search(name, tmp_path / "run", known, data(SMALL, classes=3))
     assert 0 < found.facts["spent"]["epochs"] <= 6
@@ -154,14 +161,14 @@ def test_a_space_of_one_modality_and_one_node_will_do(name: str, tmp_path: Path)
     text = ("{name: one, task: {kind: binary}, modalities: {a: {kind: vector, encoder: mlp, levels: 1}}, "
             "fusion: {nodes: 1, width: 8, operators: [additive]}, "
             "search: {epochs: 1, rungs: [1], heads: 4}}")  # fmt: skip
-    known = SearchSpace.parse(text, overrides=[f"search.method={name}"])
+    known = SearchSpace.parse(text, overrides=quick(name))
     found = search(name, tmp_path / "run", known, data(SMALL))
     assert set(found.layers) == {"a"} and found.finalists[0].modalities == ("a",)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_finds_the_two_modalities_that_decide_which_one_draw_in_six_does(name: str, tmp_path: Path) -> None:
-    found = search(name, tmp_path / "run", space(PLANTED, f"search.method={name}"), data(PLANTED), seed=0)
+    found = search(name, tmp_path / "run", space(PLANTED, *quick(name, steps=40)), data(PLANTED), seed=0)
     assert set(found.finalists[0].modalities) >= {"a", "b"}, str(found.finalists[0])
 
 
@@ -173,14 +180,22 @@ def test_methods_say_what_they_are(name: str) -> None:
         assert option.description and option.examples and option.examples[0] != option.default
 
 
-OPTIONS = [(name, key) for name in NAMES for key in methods[name].options.model_fields]
+def options() -> Iterator[tuple[str, str]]:
+    """Methods and their options; an option that several methods inherit once."""
+    seen = set()
+    for name in NAMES:
+        for kind in methods[name].options.__mro__:
+            for key in getattr(kind, "__annotations__", {}):
+                if key in methods[name].options.model_fields and (kind, key) not in seen:
+                    seen.add((kind, key))
+                    yield name, key
 
 
-@pytest.mark.parametrize(("name", "key"), OPTIONS)
+@pytest.mark.parametrize(("name", "key"), list(options()))
 def test_every_option_does_something(name: str, key: str, whole: Any, tmp_path: Path) -> None:
     other = methods[name].options.model_fields[key].examples[0]
     extra = {"sdarts": ["search.options.perturbation=adversarial"]}.get(name, []) if key == "ascents" else []
-    known = space(SMALL, f"search.method={name}", *extra, f"search.options.{key}={json.dumps(other)}")
+    known = space(SMALL, *quick(name), *extra, f"search.options.{key}={json.dumps(other)}")
     assert search(name, tmp_path / "run", known, data(SMALL)).facts != whole(name)[0].facts
 
 

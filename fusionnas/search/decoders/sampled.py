@@ -53,7 +53,7 @@ def sampled(learned: Learned) -> Decoded:
                 found.setdefault(drawn)
         return Pool(references, tuple(found), space, layers)
 
-    ranking = rank_heads(task, learned.training.supernet, layers, contestants)
+    ranking = rank_heads(task, learned.training.supernet, layers, contestants, learned.budget)
     finalists = tuple(Architecture.from_json(data) for data in ranking["finalists"])
     return Decoded(finalists, {key: value for key, value in ranking.items() if key != "finalists"})
 
@@ -61,8 +61,12 @@ def sampled(learned: Learned) -> Decoded:
 def draw(space: SearchSpace, mixing: Mixing, layers: Layers, rng: random.Random) -> Architecture:
     """One architecture: operators, distinct inputs slot by slot, and the output, each drawn by its weight."""
     fusion, nodes = space.file.fusion, list[Node]()
+    ends: list[Source] = [*space.points(), *map(NodeRef, range(fusion.nodes))]
+    output = ends[_pick(mixing.output, rng)]
+    inner = torch.tensor([not rule.decides for rule in space.rules.values()])
     for index in range(fusion.nodes):
-        operator = fusion.operators[_pick(mixing.operators[index], rng)]
+        allowed = torch.ones_like(inner) if output == NodeRef(index) else inner
+        operator = fusion.operators[_pick((mixing.operators[index] + 1e-9) * allowed, rng)]
         rule, sources, inputs = space.rules[operator], space.sources(index), list[Source]()
         for slot in range(rule.most):
             free = torch.ones(len(sources) + 1)
@@ -72,8 +76,7 @@ def draw(space: SearchSpace, mixing: Mixing, layers: Layers, rng: random.Random)
             if choice < len(sources):
                 inputs.append(sources[choice])
         nodes.append(Node(tuple(inputs), operator))
-    ends: list[Source] = [*space.points(), *map(NodeRef, range(fusion.nodes))]
-    return space.architecture(*reachable(nodes, ends[_pick(mixing.output, rng)]), layers=layers)
+    return space.architecture(*reachable(nodes, output), layers=layers)
 
 
 def _pick(weights: Tensor, rng: random.Random) -> int:

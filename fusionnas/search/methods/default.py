@@ -42,8 +42,9 @@ def default(task: Task) -> Found:
     search, rng = task.space.file.search, random.Random(derive(task.seed, "pool"))
     heads = {"all": None, "sample": search.heads, "evolve": search.heads // GENERATIONS}[search.pool]
     ranking = rank_heads(
-        task, encoders.supernet, encoders.layers, lambda: pool(task.space, encoders.layers, heads=heads, rng=rng)
-    )
+        task, encoders.supernet, encoders.layers,
+        lambda: pool(task.space, encoders.layers, heads=heads, rng=rng), budget,
+    )  # fmt: skip
     finalists = tuple(Architecture.from_json(data) for data in ranking["finalists"])
     facts = {key: value for key, value in ranking.items() if key != "finalists"}
     return Found(finalists, encoders.layers, {**told(task.space, encoders.history), **facts, "spent": budget.report()})
