@@ -1,5 +1,5 @@
 """Benchmarks of the project, one file each; they write ``results/``."""
 
-from fusionnas.bench.base import benches, register_bench
+from fusionnas.bench.base import benches, register_bench, run_bench
 
-__all__ = ["benches", "register_bench"]
+__all__ = ["benches", "register_bench", "run_bench"]

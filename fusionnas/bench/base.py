@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from fusionnas.errors import InputError
 from fusionnas.registry import Registry
 from fusionnas.run.files import write_csv
 from fusionnas.run.progress import Progress
@@ -24,6 +26,22 @@ benches: Registry[Benchmark] = Registry("benchmark", "fusionnas.bench")
 def register_bench(name: str) -> Callable[[Benchmark], Benchmark]:
     """Decorator: make a benchmark known to ``fusionnas bench``."""
     return benches.register(name)
+
+
+def run_bench(
+    name: str, output: Path, words: Sequence[str], *, seed: int, workers: int, progress: Progress
+) -> list[dict[str, Any]]:
+    """Run a benchmark; ``words`` are for those that ask for some.
+
+    Raises:
+        InputError: this one asks for none.
+    """
+    benchmark: Callable[..., list[dict[str, Any]]] = benches[name]
+    asks = "words" in inspect.signature(benchmark).parameters
+    if words and not asks:
+        raise InputError(f"fusionnas bench {name}: given '{' '.join(words)}', expected nothing after the name")
+    more = {"words": words} if asks else {}
+    return benchmark(output, seed=seed, workers=workers, progress=progress, **more)
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

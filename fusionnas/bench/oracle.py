@@ -1,0 +1,115 @@
+"""Oracle tables: build them, score a method by them, compare methods at equal time.
+
+``build [NAME...]`` trains every architecture of the three small spaces; ``score METHOD [KEY=VALUE...]`` runs a method,
+also one from a plug-in, on fresh seeds and looks up what it found; ``compare`` does so for many methods, each with as
+many seconds of one core as the default takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fusionnas.bench.base import register_bench, write_table
+from fusionnas.errors import InputError
+from fusionnas.execution.choose import make_executor
+from fusionnas.oracle.build import build_table
+from fusionnas.oracle.problems import problem, problems
+from fusionnas.oracle.table import Table, load
+from fusionnas.run import Run
+from fusionnas.run.progress import Progress, QuietProgress
+from fusionnas.search.choice import kendall_tau
+from fusionnas.search.method import Task, methods
+
+SEEDS = 10
+FIRST_SEED = 100
+"""Outside the tables, whose trainings have seeds 0, 1 and 2."""
+RIVALS = ("darts", "gdas", "darts:decoder=perturbation", "spos", "random", "evolution", "tpe")
+
+
+@register_bench("oracle")
+def oracle(
+    output: Path, *, seed: int, workers: int, progress: Progress, words: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """``build``, ``score METHOD`` or ``compare``."""
+    what, *rest = words or ("score", "default")
+    if what == "build":
+        return _build(output.parent / "oracle", rest or list(problems), workers, progress)
+    if what == "score" and rest:
+        rows = [row for name in problems for row in _scored(rest[0], rest[1:], name, seed, progress)]
+    elif what == "compare" and not rest:
+        rows = _compared(seed, progress)
+    else:
+        raise InputError("fusionnas bench oracle: expected build [NAME...], score METHOD [KEY=VALUE...] or compare")
+    write_table(output.with_name("oracle_scores.csv") if what == "compare" else output, rows)
+    return rows
+
+
+def _build(folder: Path, names: Sequence[str], workers: int, progress: Progress) -> list[dict[str, Any]]:
+    rows = []
+    with contextlib.closing(make_executor(workers)) as executor:
+        for name in names:
+            table = build_table(name, folder, executor=executor, progress=progress)
+            regrets = table.exhaustive_regret()
+            rows.append({
+                "table": name, "architectures": len(table.architectures), "seeds": table.seeds, "epochs": table.epochs,
+                "best": str(table.best), "best_accuracy": f"{table.test_accuracy.max():.4f}",
+                "mean_accuracy": f"{table.test_accuracy.mean():.4f}",
+                "regret_of_one_seed_exhaustive": f"{statistics.mean(regrets):.2f}",
+                "kilobytes": (folder / f"{name}.npz").stat().st_size // 1000,
+            })  # fmt: skip
+    return rows
+
+
+def _scored(
+    method: str, overrides: Sequence[str], name: str, seed: int, progress: Progress
+) -> list[dict[str, Any]]:
+    """One row per seed."""
+    table = load(name)
+    progress.stage(f"{method} on {name}", SEEDS)
+    rows = []
+    for number in range(FIRST_SEED + seed, FIRST_SEED + seed + SEEDS):
+        rows.append(_one(method, overrides, table, number))
+        progress.advance({"regret": rows[-1]["regret"]})
+    return rows
+
+
+def _one(method: str, overrides: Sequence[str], table: Table, seed: int) -> dict[str, Any]:
+    given, _ = problem(table.name, seed=seed, overrides=[f"search.method={method}", *overrides])
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.process_time()
+        with Run.create(Path(folder) / "run", space=given.space, settings={}) as run:
+            found = methods[method](Task(given, run, QuietProgress(stages=False)))
+        seconds = time.process_time() - start
+    chosen = next((a for a in found.finalists if a in table), None)
+    ranked = [(row["loss"], row["id"]) for row in found.facts.get("shortlist", ())]
+    known = {a.id: accuracy for a, accuracy in zip(table.architectures, table.test_accuracy, strict=True)}
+    pairs = [(-loss, known[name]) for loss, name in ranked if name in known]
+    tau = kendall_tau(*zip(*pairs, strict=True)) if pairs else None
+    return {
+        "table": table.name, "method": method, "settings": " ".join(overrides), "seed": seed,
+        "regret": "" if chosen is None else f"{table.regret(chosen):.3f}",
+        "tau": "" if tau is None else f"{tau:.3f}", "seconds": f"{seconds:.1f}", "architecture": str(chosen),
+    }  # fmt: skip
+
+
+def _compared(seed: int, progress: Progress) -> list[dict[str, Any]]:
+    """The default, then every rival that is registered with the default's mean seconds on that table."""
+    rows = []
+    for name in problems:
+        rows += (own := _scored("default", (), name, seed, progress))
+        seconds = statistics.mean(float(row["seconds"]) for row in own)
+        for rival in RIVALS:
+            method, *settings = rival.split(":")
+            if method in methods:
+                given = [f"search.{s}" for s in settings] + [f"search.budget.seconds={seconds:.1f}"]
+                rows += _scored(method, given, name, seed, progress)
+    return rows

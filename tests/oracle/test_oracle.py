@@ -1,0 +1,126 @@
+"""Oracle tables: what stacks of whole networks train to, what a table answers, what a build writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fusionnas.errors import InputError
+from fusionnas.execution.inline import InlineExecutor
+from fusionnas.network import build, predict
+from fusionnas.oracle import build as building
+from fusionnas.oracle import load, problem, problems
+from fusionnas.oracle.build import build_table
+from fusionnas.oracle.table import Table
+from fusionnas.oracle.training import _NetworkStack, train_networks
+from fusionnas.run.progress import QuietProgress
+from fusionnas.search.contest import stacks
+from fusionnas.search.heads import Candidate
+from fusionnas.training.randomness import derive, seeded
+
+
+@pytest.mark.parametrize("name", list(problems))
+def test_problems_are_fixed_balanced_and_disjoint(name: str) -> None:
+    given, test = problem(name)
+    again, _ = problem(name, seed=5)
+    parts = [given.data.train, given.data.alpha, given.data.select, test]
+    ids = [i for part in parts for i in part.ids]
+    assert len(ids) == len(set(ids)) and again.seed == 5
+    for part, other in zip(parts[:3], [again.data.train, again.data.alpha, again.data.select], strict=True):
+        assert torch.equal(part.target, other.target)
+        assert all(torch.equal(part.inputs[m].values, other.inputs[m].values) for m in part.inputs)
+    counts = torch.bincount(given.data.train.target)
+    assert counts.min() > 0.7 * counts.max()
+
+
+def test_a_stack_of_whole_networks_is_those_networks() -> None:
+    given, test = problem("quadrants")
+    few = test.rows(torch.arange(40))
+    architectures = list(given.space.enumerate())
+    for stack in list(stacks((Candidate(a, 0) for a in architectures[::37]), 8))[::6]:
+        members = [candidate.architecture for _, candidate in stack]
+        with torch.no_grad():
+            together = _NetworkStack(given, members, 3)(few)
+            for logits, architecture in zip(together, members, strict=True):
+                with seeded(derive(3, "oracle", architecture.id)):
+                    alone = build(given.space, architecture, given.data.signature)
+                torch.testing.assert_close(logits, predict(alone, few.inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_training_learns_and_is_the_same_twice() -> None:
+    given, test = problem("views", overrides=["training.epochs=3"])
+    members = [a for a in given.space.enumerate() if [n.operator for n in a.nodes] == ["mlp"]][:4]
+    first, again = (train_networks(given, test, members, 1) for _ in range(2))
+    assert torch.equal(first.select_loss, again.select_loss) and first.select_loss.shape == (4, 3)
+    assert (first.select_loss[:, -1] < first.select_loss[:, 0]).all()
+    assert (first.test_right[:, -1] > 0.3 * len(test)).all()
+
+
+def fake_table() -> Table:
+    architectures = tuple(problem("views")[0].space.enumerate())
+    generator = np.random.default_rng(0)
+    shape = (len(architectures), 3, 20)
+    right = generator.integers(0, 300, shape).astype(np.uint16)
+    loss = generator.random(shape).astype(np.float16)
+    return Table("views", architectures, loss, right, right, (359, 360))
+
+
+def test_a_table_answers_and_survives_the_file(tmp_path: Path) -> None:
+    table = fake_table()
+    table.save(tmp_path / "views.npz")
+    read = load("views", tmp_path)
+    architecture = table.architectures[100]
+    for seed, epoch in ((0, 1), (2, None)):
+        scores = read.query(architecture, seed=seed, epoch=epoch)
+        at = 100, seed, (epoch or 20) - 1
+        assert scores.select_loss == float(table.select_loss[at])
+        assert scores.test_accuracy == table.test_right[at] / 360
+    assert read.regret(read.best) == 0 and read.regret(architecture) > 0 and len(read.exhaustive_regret()) == 3
+    assert architecture in read and read.seeds == 3 and read.epochs == 20
+
+
+def test_what_a_table_does_not_have_is_told(tmp_path: Path) -> None:
+    table = fake_table()
+    with pytest.raises(InputError, match=r"(?s)no such training.*seed: given 7.*epoch: given 21, the table has"):
+        table.query(table.best, seed=7, epoch=21)
+    other = next(iter(problem("product")[0].space.enumerate()))
+    with pytest.raises(InputError, match="is not in the oracle table 'views'"):
+        table.regret(other)
+    with pytest.raises(InputError, match="no oracle table 'veiws'. Did you mean 'views'"):
+        load("veiws")
+    with pytest.raises(InputError, match="build it: fusionnas bench oracle build views"):
+        load("views", tmp_path)
+    stored = dict(np.load(_saved(table, tmp_path)))
+    stored["ids"][0] += 1
+    np.savez(tmp_path / "views.npz", allow_pickle=False, **stored)
+    with pytest.raises(InputError, match="another version of the space"):
+        load("views", tmp_path)
+
+
+def _saved(table: Table, folder: Path) -> Path:
+    table.save(folder / "views.npz")
+    return folder / "views.npz"
+
+
+def test_a_build_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = lambda name: problem(name, overrides=["fusion.nodes=1", "fusion.operators=[mlp]", "training.epochs=1"])  # noqa: E731
+    monkeypatch.setattr(building, "problem", small)
+    trained = []
+    inner = building._train
+    monkeypatch.setattr(building, "_train", lambda *a: (trained.append(a[2]), inner(*a)))
+    table = build_table("views", tmp_path, executor=InlineExecutor(), progress=QuietProgress(stages=False))
+    assert sorted(trained) == [0, 0, 1, 1, 2, 2]  # points and pairs, three seeds
+    assert len(table.architectures) == 6 + 15 and table.epochs == 1
+    assert [f.name for f in tmp_path.iterdir()] == ["views.npz"]
+    parts = tmp_path / "views.parts"
+    parts.mkdir()
+    for seed in range(3):
+        right, loss = np.full((6, 1), 7, np.uint16), np.zeros((6, 1), np.float16)
+        np.savez(parts / f"0-{seed}.npz", select_loss=loss, select_right=right, test_right=right)
+    trained.clear()
+    again = build_table("views", tmp_path, executor=InlineExecutor(), progress=QuietProgress(stages=False))
+    assert sorted(trained) == [0, 1, 2] and (again.test_right[:6] == 7).all()
+    assert (again.test_right[6:] == table.test_right[6:]).all()
