@@ -6,6 +6,8 @@
   judged it is a coin.
 * ``overfitting``: ``loud`` is 60 numbers of which one tells half the label and the others are noise, ``quiet`` four
   numbers that tell the other half; 200 samples to train on. Judged as it was trained.
+
+All train for 14 epochs and keep the last: where training misleads, held-out samples of its kind mislead too.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "ogm_ge": ("modulation=ogm_ge",),
     "blending offline": ("blending={kind: offline, epochs: 8}",),
     "blending online": ("blending={kind: online, epochs: 4}",),
-    "rubi": ("debias=rubi",),
+    "rubi": ("debias={kind: rubi, modalities: [loud]}",),
     "functional_entropy": ("debias={kind: functional_entropy, weight: 0.1}",),
 }
 SPACE = """
@@ -52,17 +54,16 @@ task: {kind: binary, metric: accuracy}
 modalities:
   loud: {kind: vector, encoder: mlp, levels: 1}
   quiet: {kind: vector, encoder: mlp, levels: 1}
-fusion: {nodes: 1, width: 16, operators: [mlp]}
+fusion: {nodes: 1, width: 8, operators: [film]}
 training: {epochs: 14, batch_size: 50, learning_rate: 0.003, dropout: 0.0}
 """
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A problem: samples to train on, to stop by, and to judge by, which may differ from the others."""
+    """A problem: samples to train on, and samples to judge by, which may differ from them."""
 
     train: Part
-    select: Part
     judged: Part
 
 
@@ -83,13 +84,13 @@ def training_methods(output: Path, *, seed: int, workers: int, progress: Progres
 def _one(problem: Planted, settings: tuple[str, ...], seed: int) -> dict[str, Any]:
     space = SearchSpace.parse(SPACE, overrides=[f"training.{setting}" for setting in settings])
     architecture = space.architecture(
-        [Node((Point("loud", 1), Point("quiet", 1)), "mlp")], layers={"loud": ("mlp",), "quiet": ("mlp",)}
+        [Node((Point("loud", 1), Point("quiet", 1)), "film")], layers={"loud": ("mlp",), "quiet": ("mlp",)}
     )
     widths = {name: InputSpec(feature.values.shape[-1]) for name, feature in problem.train.inputs.items()}
     with seeded(derive(seed, "weights")):
         network = build(space, architecture, Signature(widths, outputs=1))
     epochs, inputs = space.file.training.epochs, problem.judged.inputs
-    train(network, problem.train, Schedule(problem.select, epochs, epochs), Recipe.of(space), seed=seed)
+    train(network, problem.train, Schedule(None, epochs, epochs), Recipe.of(space), seed=seed)
     cases = {
         "accuracy": inputs,
         "without_loud": {**inputs, "loud": inputs["loud"].absent()},
@@ -110,18 +111,18 @@ def _noisy(feature: Feature, seed: int) -> Feature:
 
 def neglected(seed: int) -> Planted:
     """``loud`` is all that is needed."""
-    return Planted(*(_hidden_product(size, [seed, part], agree=1.0) for part, size in enumerate((200, 400, 2000))))
+    return Planted(*(_hidden_product(size, [seed, part], agree=1.0) for part, size in enumerate((300, 2000))))
 
 
 def prejudiced(seed: int) -> Planted:
     """``loud`` is nearly all that is needed, until it is worth nothing."""
-    sizes, agree = (400, 400, 2000), (0.98, 0.98, 0.5)
+    sizes, agree = (400, 2000), (0.98, 0.5)
     return Planted(*(_hidden_product(n, [seed, part], agree=agree[part]) for part, n in enumerate(sizes)))
 
 
 def overfitting(seed: int) -> Planted:
     """``loud`` has much to remember and little to say."""
-    return Planted(*(_halves(size, [seed, part]) for part, size in enumerate((200, 200, 2000))))
+    return Planted(*(_halves(size, [seed, part]) for part, size in enumerate((200, 2000))))
 
 
 PROBLEMS: dict[str, Callable[[int], Planted]] = {

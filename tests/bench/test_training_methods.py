@@ -25,7 +25,7 @@ def test_loud_is_easy_and_quiet_is_not_linear() -> None:
 
 def test_a_prejudice_holds_in_training_and_nowhere_else() -> None:
     problem = prejudiced(0)
-    assert linear(problem.train, problem.select, "loud") > 0.95 > 0.55 > linear(problem.train, problem.judged, "loud")
+    assert linear(problem.train, problem.train, "loud") > 0.95 > 0.55 > linear(problem.train, problem.judged, "loud")
 
 
 def test_much_to_remember_and_little_to_say() -> None:
