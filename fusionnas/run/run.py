@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from fusionnas.space import SearchSpace
 
 FORMAT = 1
+SAVE_EVERY = 30.0
+"""Seconds between two checkpoints of a unit."""
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*")
 
 
@@ -46,7 +48,7 @@ class Run:
         self._lock = lock
         self._tell = tell
         self.settings: dict[str, Any] = journal.events[0]["settings"]
-        self.save_every = 30.0
+        self.save_every = SAVE_EVERY
         begin_work(path, tell)
 
     @classmethod

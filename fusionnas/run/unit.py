@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import shutil
 import time
 from collections.abc import Mapping
@@ -90,9 +91,7 @@ class Checkpoint:
         """The last state saved; None at a fresh start or when no saved state is intact."""
         for path in reversed(self._saved()):
             data = path.read_bytes()
-            if path.name.split("-")[1] == f"{sha256(data)}.pt":
-                state = torch.load(io.BytesIO(data), weights_only=True)
-                assert isinstance(state, dict)
+            if path.name.split("-")[1] == f"{sha256(data)}.pt" and (state := _plain(data)) is not None:
                 return state
         return None
 
@@ -107,6 +106,15 @@ class Checkpoint:
 
     def _saved(self) -> list[Path]:
         return [] if self._folder is None else sorted(self._folder.glob("?????????-*.pt"))
+
+
+def _plain(data: bytes) -> dict[str, Any] | None:
+    """The state in a file; None where somebody put something else there: nothing in it is ever executed."""
+    try:
+        state = torch.load(io.BytesIO(data), weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+        return None
+    return state if isinstance(state, dict) else None
 
 
 def _check_plain(value: Any, where: str) -> None:

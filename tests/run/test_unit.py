@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import io
+import pickle
 import random
 
 import pytest
 import torch
 
 from fusionnas.run import Checkpoint, Result
+from fusionnas.run.files import sha256
 
 
 def state_file(folder):
@@ -93,3 +96,33 @@ def test_a_settled_result_owns_its_memory_and_sorts_its_names():
     assert list(result.tensors) == ["a", "b"]
     assert result.tensors["b"].tolist() == [1, 1] and not result.tensors["b"].requires_grad
     assert result.tensors["a"].is_contiguous()
+
+
+class Evil:
+    def __reduce__(self):
+        import os
+
+        return os.mkdir, (EVIL,)
+
+
+EVIL = ""
+
+
+@pytest.mark.parametrize("content", ["pickle", "torch", "no dictionary", "noise"])
+def test_a_planted_file_counts_as_none_and_is_never_executed(tmp_path, content):
+    global EVIL
+    EVIL = str(tmp_path / "executed")
+    buffer = io.BytesIO()
+    if content == "pickle":
+        buffer.write(pickle.dumps(Evil(), protocol=2))
+    elif content == "torch":
+        torch.save({"epoch": Evil()}, buffer)
+    elif content == "no dictionary":
+        torch.save([1], buffer)
+    else:
+        buffer.write(b"noise")
+    data = buffer.getvalue()
+    (tmp_path / "u.state").mkdir()
+    (tmp_path / "u.state" / f"000000007-{sha256(data)}.pt").write_bytes(data)
+    assert Checkpoint(tmp_path / "u.state", 30).load() is None
+    assert not (tmp_path / "executed").exists()
