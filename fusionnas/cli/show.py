@@ -17,16 +17,17 @@ def show(
     output: Annotated[Path | None, typer.Option(help="Picture to write: .svg, .png or .pdf.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw the network in the terminal, or as a picture."""
+    """Draw the network in the terminal, or as a picture; runner-up choices faintly where a run knows them."""
     from fusionnas.cli.tables import Console
-    from fusionnas.show import draw_terminal, read_architecture, write_picture
+    from fusionnas.show import draw_terminal, read_alternatives, read_architecture, write_picture
 
     architecture = read_architecture(what)
+    alternatives = read_alternatives(what, architecture)
     if output is not None:
-        write_picture(architecture, output)
+        write_picture(architecture, output, alternatives)
     if as_json:
         print_json(architecture.to_json())
     elif output is None:
-        draw_terminal(architecture, Console())
+        draw_terminal(architecture, Console(), alternatives)
     else:
         print(f"drawn in {output}")

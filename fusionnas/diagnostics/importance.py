@@ -34,6 +34,7 @@ class Choice:
     Attributes:
         name: what was chosen where, such as ``operator of #0: gated``.
         place: ``operator``, ``input`` or ``layer``.
+        node, input: where, for the first two; else None.
         instead: the other choice.
         architecture: with the other choice.
     """
@@ -42,6 +43,8 @@ class Choice:
     place: str
     instead: str
     architecture: Architecture
+    node: int | None = None
+    input: str | None = None
 
 
 @register_diagnostic("importance", FACTS)
@@ -53,7 +56,8 @@ def importance(subject: Subject) -> Findings:
     rivals = {str(i): subject.logits(choice.architecture) for i, choice in enumerate(choices)}
     against = subject.versus(subject.logits(), rivals)
     rows = [
-        {"choice": choice.name, "place": choice.place, "instead": choice.instead,
+        {"choice": choice.name, "place": choice.place, "node": choice.node, "input": choice.input,
+         "instead": choice.instead,
          "loss": subject.loss(choice.architecture), "found_is_better_by": against[str(i)]["difference"],
          "low": against[str(i)]["interval"][0], "high": against[str(i)]["interval"][1],
          "architecture": str(choice.architecture)}
@@ -86,7 +90,7 @@ def _operators(subject: Subject) -> Iterator[Choice]:
                 continue
             nodes = (*found.nodes[:index], Node(node.inputs, rule.name), *found.nodes[index + 1 :])
             if (made := _made(subject, nodes)) is not None:
-                yield Choice(f"operator of #{index}: {node.operator}", "operator", rule.name, made)
+                yield Choice(f"operator of #{index}: {node.operator}", "operator", rule.name, made, index)
 
 
 def _inputs(subject: Subject) -> Iterator[Choice]:
@@ -103,10 +107,10 @@ def _inputs(subject: Subject) -> Iterator[Choice]:
                     changed = Node((*node.inputs[:place], other, *node.inputs[place + 1 :]), node.operator)
                     made = _made(subject, (*found.nodes[:index], changed, *found.nodes[index + 1 :]))
                     if made is not None:
-                        yield Choice(name, "input", str(other), made)
+                        yield Choice(name, "input", str(other), made, index, str(source))
             gone = without(space, found, [source], subject.layers)
             if gone is not None:
-                yield Choice(name, "input", "nothing", gone)
+                yield Choice(name, "input", "nothing", gone, index, str(source))
     if isinstance(found.output, Point):
         for level in range(space.file.modalities[found.output.modality].levels + 1):
             if level != found.output.level:

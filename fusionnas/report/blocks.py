@@ -32,12 +32,13 @@ def blocks_of(told: Told, prefix: str = "") -> list[Block]:
 def _network(told: Told, prefix: str) -> Block:
     architecture = told.architecture
     picture = figure_from(
-        draw_figure(architecture), f"{prefix}network", f"Fusion architecture {architecture.id}",
-        graph_in_words(architecture), wide=True,
+        draw_figure(architecture, told.alternatives), f"{prefix}network", f"Fusion architecture {architecture.id}",
+        graph_in_words(architecture, told.alternatives), wide=True,
     )  # fmt: skip
     known = told.results.get("known_as")
     text = [f"It reads {listed(told.results['modalities'])}" + (f" and is the same as {known}." if known else ".")]
-    return Block("The network that was found", text, [picture], code={"as a formula": str(architecture)})
+    small = [f"Faint: runner-up choices ({told.alternatives.source})."] if told.alternatives.source else []
+    return Block("The network that was found", text, [picture], code={"as a formula": str(architecture)}, small=small)
 
 
 def _baselines(told: Told, prefix: str) -> Block:

@@ -13,6 +13,7 @@ from fusionnas.diagnostics.findings import read_findings
 from fusionnas.errors import RunError
 from fusionnas.run.folder import read_file
 from fusionnas.run.journal import Journal
+from fusionnas.show.alternatives import Alternatives, read_alternatives
 from fusionnas.show.reading import read_architecture
 from fusionnas.space import SearchSpace
 
@@ -26,6 +27,7 @@ class Told:
         space: what was searched.
         results: the content of ``results.json``.
         architecture: what was found.
+        alternatives: runner-up choices, where they are known.
         environment: versions, commit, device of the machine.
         settings: seed and data, as given.
         findings: what diagnostics have found so far.
@@ -37,6 +39,7 @@ class Told:
     space: SearchSpace
     results: Mapping[str, Any]
     architecture: Architecture
+    alternatives: Alternatives
     environment: Mapping[str, Any]
     settings: Mapping[str, Any]
     findings: Mapping[str, Mapping[str, Any]]
@@ -67,11 +70,13 @@ def read_run(path: Path) -> Told:
     journal = Journal(path / "journal.jsonl").entries
     settings = journal[0]["settings"]
     export = path / "export" / "export.json"
+    architecture = read_architecture(path)
     return Told(
         name=path.resolve().name,
         space=SearchSpace.load(path / "space.yaml", folder=Path(settings["folder"]), method=False),
         results=results,
-        architecture=read_architecture(path),
+        architecture=architecture,
+        alternatives=read_alternatives(path, architecture),
         environment=json.loads((path / "environment.json").read_text(encoding="utf-8")),
         settings=settings,
         findings=read_findings(path),

@@ -1,7 +1,15 @@
 """Drawing an architecture, in the terminal and as a picture; its lanes are modalities, its columns levels and nodes."""
 
+from fusionnas.show.alternatives import Alternatives, read_alternatives
 from fusionnas.show.picture import write_picture
 from fusionnas.show.reading import read_architecture
 from fusionnas.show.terminal import draw_terminal, terminal_lines
 
-__all__ = ["draw_terminal", "read_architecture", "terminal_lines", "write_picture"]
+__all__ = [
+    "Alternatives",
+    "draw_terminal",
+    "read_alternatives",
+    "read_architecture",
+    "terminal_lines",
+    "write_picture",
+]

@@ -13,6 +13,8 @@ from matplotlib.path import Path as Curve
 from fusionnas.architecture import Architecture, NodeRef, Point, Source
 from fusionnas.errors import InputError
 from fusionnas.run.files import write_atomic
+from fusionnas.show.alternatives import NONE, Alternatives
+from fusionnas.show.faint import FAINT_STEP, draw_faint
 from fusionnas.show.graph import Vertex, as_graph, color_of
 from fusionnas.show.layout import LEVEL_SIZE, LEVEL_STEP, NODE_HEIGHT, Layout, arrange, half_width
 from fusionnas.show.svg import CARD, INK, LINE, PALE, described, rendered
@@ -23,7 +25,7 @@ INCH = 0.62
 """Inches per unit of the drawing."""
 
 
-def write_picture(architecture: Architecture, path: Path) -> None:
+def write_picture(architecture: Architecture, path: Path, alternatives: Alternatives = NONE) -> None:
     """Draw into a ``.svg``, ``.png`` or ``.pdf`` file; an SVG carries a title and a description for screen readers.
 
     Raises:
@@ -31,30 +33,36 @@ def write_picture(architecture: Architecture, path: Path) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path}: a picture ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
-    write_atomic(path, picture(architecture, path.suffix.lower()[1:]))
+    write_atomic(path, picture(architecture, path.suffix.lower()[1:], alternatives))
 
 
-def picture(architecture: Architecture, form: str) -> bytes:
+def picture(architecture: Architecture, form: str, alternatives: Alternatives = NONE) -> bytes:
     """The drawing as the bytes of a file; equal architectures give equal bytes for ``svg`` and ``png``."""
-    data = rendered(draw_figure(architecture), form)
-    title = f"Fusion architecture {architecture.id}"
-    return described(data.decode(), title, in_words(architecture)).encode() if form == "svg" else data
+    data = rendered(draw_figure(architecture, alternatives), form)
+    title, words = f"Fusion architecture {architecture.id}", in_words(architecture, alternatives)
+    return described(data.decode(), title, words).encode() if form == "svg" else data
 
 
-def in_words(architecture: Architecture) -> str:
+def in_words(architecture: Architecture, alternatives: Alternatives = NONE) -> str:
     """What the drawing shows, for those who do not see it."""
     lanes = "; ".join(
         f"{name} with {len(layers)} encoder layers" + (f" ({', '.join(layers)})" if layers else "")
         for name, layers in architecture.layers
     )
-    return f"{lanes}. {architecture}"
+    other = [f"{name} is not read" for name in alternatives.unread]
+    other += [f"runner-up of #{node}: {operator}" for node, operator in alternatives.operators.items()]
+    other += [f"runner-up of {source} in #{node}: {point}" for (node, source), point in alternatives.inputs.items()]
+    return f"{lanes}. {architecture}" + (f". {'; '.join(other)}" if other else "")
 
 
-def draw_figure(architecture: Architecture) -> Figure:
-    """The drawing as a matplotlib figure."""
+def draw_figure(architecture: Architecture, alternatives: Alternatives = NONE) -> Figure:
+    """The drawing as a matplotlib figure; runner-up choices and what is not read are faint."""
     layout = arrange(architecture)
-    left = -0.75 - 0.145 * max(map(len, architecture.modalities))
-    right, bottom, top = layout.output + 1.05, layout.bottom - 0.65, 1.35
+    names, unread = [*architecture.modalities, *alternatives.unread], len(alternatives.unread)
+    left = -0.75 - 0.145 * max(map(len, names))
+    right, bottom, top = layout.output + 1.05, layout.bottom - 0.65 - unread * FAINT_STEP, 1.35
+    deepest = max((len(layers) for layers in alternatives.unread.values()), default=0)
+    right = max(right, deepest * LEVEL_STEP + 1.0)
     figure = Figure(figsize=((right - left) * INCH, (top - bottom) * INCH))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -63,6 +71,7 @@ def draw_figure(architecture: Architecture) -> Figure:
     axes.set_axis_off()
     axes.text(left + 0.15, 1.12, f"architecture {architecture.id}", ha="left", va="center", fontsize=9, color=LINE)
     _lanes(axes, architecture, layout)
+    draw_faint(axes, architecture, layout, alternatives)
     for source, target, data in as_graph(architecture).edges(data=True):
         assert not isinstance(source, str), "nothing follows the output"
         color = color_of(architecture, source.modality) if isinstance(source, Point) else INK

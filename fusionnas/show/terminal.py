@@ -6,13 +6,16 @@ from rich.console import Console
 from rich.text import Text
 
 from fusionnas.architecture import Architecture, Node, NodeRef
+from fusionnas.show.alternatives import NONE, Alternatives
 from fusionnas.show.graph import Wire, color_of, rows_of
 
 
-def draw_terminal(architecture: Architecture, console: Console | None = None) -> None:
-    """Print the drawing; in a terminal too narrow for it, the same as a list."""
+def draw_terminal(
+    architecture: Architecture, console: Console | None = None, alternatives: Alternatives = NONE
+) -> None:
+    """Print the drawing, runner-up choices dimmed; in a terminal too narrow for it, the same as a list."""
     console = console or Console()
-    lines = terminal_lines(architecture)
+    lines = terminal_lines(architecture, alternatives)
     if console.is_terminal and max(line.cell_len for line in lines) > console.width:
         lines = _as_list(architecture)
     console.print(f"[bold]{architecture.id}[/bold]  ", Text(str(architecture)), sep="", highlight=False, soft_wrap=True)
@@ -20,16 +23,28 @@ def draw_terminal(architecture: Architecture, console: Console | None = None) ->
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def terminal_lines(architecture: Architecture) -> list[Text]:
+def terminal_lines(architecture: Architecture, alternatives: Alternatives = NONE) -> list[Text]:
     """The drawing, one line per row: where lines join, a node takes them in; its name stands to the right."""
     rows = rows_of(architecture)
     lines = _lanes(architecture, rows)
     for index, node in enumerate(architecture.nodes):
-        _join(lines, rows, index, node)
+        _join(lines, rows, index, node, alternatives.operators.get(index))
     for line, row in zip(lines, rows, strict=True):
         if row[-1].source == architecture.output:
             line.append("─▶ output", style="bold")
-    return lines + gate_lines(architecture)
+    return lines + gate_lines(architecture) + _faint(alternatives)
+
+
+def _faint(alternatives: Alternatives) -> list[Text]:
+    """What is not read, and runner-up inputs, dimmed."""
+    margin = max((len(name) for name in alternatives.unread), default=0) + 2
+    lines = [Text(f"{name.ljust(margin)}{_chain(layers, len(layers), whole=True)} not read", style="dim")
+             for name, layers in alternatives.unread.items()]  # fmt: skip
+    lines += [Text(f"in #{node}, {other} instead of {source}", style="dim")
+              for (node, source), other in alternatives.inputs.items()]  # fmt: skip
+    if alternatives.source:
+        lines.append(Text(f"runner-ups: {alternatives.source}", style="dim"))
+    return lines
 
 
 def gate_lines(architecture: Architecture) -> list[Text]:
@@ -76,7 +91,7 @@ def _chain(layers: tuple[str, ...], level: int, *, whole: bool) -> str:
     return f"{text} "
 
 
-def _join(lines: list[Text], rows: list[list[Wire]], index: int, node: Node) -> None:
+def _join(lines: list[Text], rows: list[list[Wire]], index: int, node: Node, instead: str | None) -> None:
     """Draw a node: a vertical line through the rows that it reads, its name, and its result's line."""
     _pad(lines, rows, max(line.cell_len for line in lines) + 1, index - 1)
     before = [any(wire.start < index <= wire.end for wire in row) for row in rows]
@@ -95,6 +110,8 @@ def _join(lines: list[Text], rows: list[list[Wire]], index: int, node: Node) -> 
         else:
             line.append("─" if _alive(rows[place], index) else " ")
     lines[result].append(f" #{index} {node.operator} ", style="bold")
+    if instead:
+        lines[result].append(f"(or {instead}) ", style="dim")
     _pad(lines, rows, max(line.cell_len for line in lines), index)
 
 
