@@ -1,4 +1,4 @@
-"""Runner-up choices of a found architecture, and what it does not read: what a drawing shows faintly.
+"""What a run knows beside its architecture: runner-up choices, what is not read, how often each gate goes on.
 
 A runner-up differs from the found architecture in one choice alone. ``fusionnas diagnose`` measures them; before that,
 they are the best of the candidates that the search has scored, or the second largest alphas.
@@ -22,19 +22,25 @@ Graph = tuple[tuple[str, frozenset[str]], ...]
 
 @dataclass(frozen=True)
 class Alternatives:
-    """What else there was.
+    """What else there was, and what is chosen sample by sample.
 
     Attributes:
         operators: by node, the runner-up operator.
         inputs: by node and input, what would stand in its place, ``"nothing"`` included.
         unread: modalities that are not read, with the encoders of their layers.
         source: where runner-ups come from, in words; empty where none is known.
+        gates: by gate (``stage_1``, ``node_0``), the share of held-out samples for which it goes on.
     """
 
     operators: Mapping[int, str] = field(default_factory=dict)
     inputs: Mapping[tuple[int, str], str] = field(default_factory=dict)
     unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: str = ""
+    gates: Mapping[str, float] = field(default_factory=dict)
+
+    def share(self, gate: str) -> str:
+        """`` (37%)`` where it is known how often a gate goes on, else nothing."""
+        return f" ({self.gates[gate]:.0%})" if gate in self.gates else ""
 
 
 NONE = Alternatives()
@@ -45,19 +51,21 @@ def read_alternatives(folder: Path, architecture: Architecture) -> Alternatives:
     if not (folder / "results.json").is_file() or not (folder / "space.yaml").is_file():
         return NONE
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    gates = (results.get("gates") or {}).get("runs", {})
     unread = _unread(SearchSpace.load(folder / "space.yaml", method=False), results, architecture)
     measured = folder / "diagnostics" / "importance.json"
     if measured.is_file():
         rows = json.loads(measured.read_text(encoding="utf-8"))["tables"].get("runners_up", [])
         operators = {row["node"]: row["instead"] for row in rows if row["place"] == "operator"}
         inputs = {(row["node"], row["input"]): row["instead"] for row in rows if row["place"] == "input"}
-        return Alternatives(operators, inputs, unread, "trained in its place by fusionnas diagnose")
+        return Alternatives(operators, inputs, unread, "trained in its place by fusionnas diagnose", gates)
     found = _found(architecture)
     operators, inputs = _from_candidates(found, results)
     if operators or inputs:
-        return Alternatives(operators, inputs, unread, "best candidates of the search that differ in this choice alone")
+        source = "best candidates of the search that differ in this choice alone"
+        return Alternatives(operators, inputs, unread, source, gates)
     operators = _from_alphas(found, results.get("search", {}))
-    return Alternatives(operators, {}, unread, "second largest alphas" if operators else "")
+    return Alternatives(operators, {}, unread, "second largest alphas" if operators else "", gates)
 
 
 def _unread(space: SearchSpace, results: Mapping[str, Any], architecture: Architecture) -> dict[str, tuple[str, ...]]:

@@ -52,6 +52,7 @@ def in_words(architecture: Architecture, alternatives: Alternatives = NONE) -> s
     other = [f"{name} is not read" for name in alternatives.unread]
     other += [f"runner-up of #{node}: {operator}" for node, operator in alternatives.operators.items()]
     other += [f"runner-up of {source} in #{node}: {point}" for (node, source), point in alternatives.inputs.items()]
+    other += [f"gate {name} goes on for {share:.0%}" for name, share in alternatives.gates.items()]
     return f"{lanes}. {architecture}" + (f". {'; '.join(other)}" if other else "")
 
 
@@ -70,7 +71,7 @@ def draw_figure(architecture: Architecture, alternatives: Alternatives = NONE) -
     axes.set_ylim(bottom, top)
     axes.set_axis_off()
     axes.text(left + 0.15, 1.12, f"architecture {architecture.id}", ha="left", va="center", fontsize=9, color=LINE)
-    _lanes(axes, architecture, layout)
+    _lanes(axes, architecture, layout, alternatives)
     draw_faint(axes, architecture, layout, alternatives)
     for source, target, data in as_graph(architecture).edges(data=True):
         assert not isinstance(source, str), "nothing follows the output"
@@ -85,14 +86,15 @@ def draw_figure(architecture: Architecture, alternatives: Alternatives = NONE) -
         axes.text(x, y, node.operator, ha="center", va="center", fontsize=9.5, color=INK, zorder=4)
         if architecture.gates is not None and index in dict(architecture.gates.nodes):
             otherwise = dict(architecture.gates.nodes)[index]
-            axes.text(x, y + NODE_HEIGHT / 2 + 0.06, f"gate: or {otherwise}", ha="center", va="bottom", fontsize=7.5,
-                      color=LINE, zorder=4)  # fmt: skip
+            told = f"gate{alternatives.share(f'node_{index}')}: or {otherwise}"
+            axes.text(x, y + NODE_HEIGHT / 2 + 0.06, told, ha="center", va="bottom", fontsize=7.5, color=LINE,
+                      zorder=4)  # fmt: skip
     end = layout.heights[architecture.output]
     axes.text(layout.output + 0.1, end, "output", ha="left", va="center", fontsize=10, fontweight="bold", color=INK)
     return figure
 
 
-def _lanes(axes: Axes, architecture: Architecture, layout: Layout) -> None:
+def _lanes(axes: Axes, architecture: Architecture, layout: Layout, known: Alternatives) -> None:
     used = set(architecture.points())
     for name, layers in architecture.layers:
         y, color = layout.lanes[name], color_of(architecture, name)
@@ -101,7 +103,8 @@ def _lanes(axes: Axes, architecture: Architecture, layout: Layout) -> None:
         axes.add_patch(lane)
         axes.text(-0.62, y, name, ha="right", va="center", fontsize=11, fontweight="bold", color=INK)
         if stage := _stage(architecture, name):
-            axes.text(-0.62, y - 0.24, f"gate {stage}", ha="right", va="center", fontsize=7.5, color=LINE)
+            told = f"gate {stage}{known.share(f'stage_{stage}')}"
+            axes.text(-0.62, y - 0.24, told, ha="right", va="center", fontsize=7.5, color=LINE)
         for level in range(len(layers) + 1):
             filled = Point(name, level) in used
             x = level * LEVEL_STEP

@@ -32,7 +32,7 @@ def terminal_lines(architecture: Architecture, alternatives: Alternatives = NONE
     for line, row in zip(lines, rows, strict=True):
         if row[-1].source == architecture.output:
             line.append("─▶ output", style="bold")
-    return lines + gate_lines(architecture) + _faint(alternatives)
+    return lines + gate_lines(architecture, alternatives) + _faint(alternatives)
 
 
 def _faint(alternatives: Alternatives) -> list[Text]:
@@ -47,16 +47,17 @@ def _faint(alternatives: Alternatives) -> list[Text]:
     return lines
 
 
-def gate_lines(architecture: Architecture) -> list[Text]:
-    """What is decided sample by sample, in words; nothing where everything is always run."""
+def gate_lines(architecture: Architecture, known: Alternatives = NONE) -> list[Text]:
+    """What is decided sample by sample, and for how many; nothing where everything is always run."""
     if architecture.gates is None:
         return []
     gates, lines = architecture.gates, [Text("gates", style="bold")]
     for number, stage in enumerate(gates.stages):
         asked = "a gate asks for" if number else "always:"
-        lines.append(Text(f"  {'then ' if number else ''}{asked} {', '.join(stage)}"))
+        lines.append(Text(f"  {'then ' if number else ''}{asked} {', '.join(stage)}{known.share(f'stage_{number}')}"))
     for index, source in gates.nodes:
-        lines.append(Text(f"  a gate that sees {source} asks for #{index}, or passes {source} on"))
+        share = known.share(f"node_{index}")
+        lines.append(Text(f"  a gate that sees {source} asks for #{index}{share}, or passes {source} on"))
     return lines
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fusionnas.architecture import Architecture, Node, NodeRef, Point
+from fusionnas.architecture import Architecture, Gates, Node, NodeRef, Point
 from fusionnas.show import Alternatives, read_alternatives, terminal_lines
 from fusionnas.show.alternatives import NONE
 from fusionnas.show.picture import in_words, picture
@@ -30,7 +31,8 @@ modalities:
 def folder(path: Path, *candidates: str, **search: object) -> Path:
     rows = [{"architecture": text, "loss": float(place)} for place, text in enumerate(candidates)]
     (path / "space.yaml").write_text(SPACE)
-    (path / "results.json").write_text(json.dumps({"finalists": rows, "search": search}))
+    gates = {"runs": {"node_0": 0.25}}
+    (path / "results.json").write_text(json.dumps({"finalists": rows, "search": search, "gates": gates}))
     return path
 
 
@@ -40,7 +42,7 @@ def test_the_best_candidate_that_differs_in_one_choice_is_the_runner_up(tmp_path
         "only a.1", "#0 = gated(a.1, b.1); #1 = mlp(c.0, #0)"), FOUND)  # fmt: skip
     assert found.operators == {0: "mlp"} and found.inputs == {(0, "b.1"): "b.0"}
     assert found.source == "best candidates of the search that differ in this choice alone"
-    assert found.unread == {"c": ("mlp", "mlp")}
+    assert found.unread == {"c": ("mlp", "mlp")} and found.gates == {"node_0": 0.25}
 
 
 def test_alphas_are_asked_where_no_candidate_says(tmp_path: Path) -> None:
@@ -77,6 +79,8 @@ def test_the_terminal_shows_them_dimmed() -> None:
 
 
 def test_the_picture_shows_them_and_tells_them() -> None:
+    gated = replace(FOUND, gates=Gates((("a",), ("b",)), ((0, Point("a", 1)),)))
+    assert "gate stage_1 goes on for 37%" in picture(gated, "svg", Alternatives(gates={"stage_1": 0.37})).decode()
     svg = picture(FOUND, "svg", OTHER).decode()
     assert in_words(FOUND, OTHER).endswith(
         "noise is not read; runner-up of #0: mlp; runner-up of b.1 in #0: b.0")  # fmt: skip

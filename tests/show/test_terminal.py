@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from fusionnas.architecture import Architecture, Gates, Node, NodeRef, Point
-from fusionnas.show import draw_terminal, terminal_lines
+from fusionnas.show import Alternatives, draw_terminal, terminal_lines
+from fusionnas.show.terminal import gate_lines
 from fusionnas.space import SearchSpace
 
 P, N = Point, NodeRef
@@ -46,6 +47,15 @@ def test_gates_are_listed_below_the_drawing():
         "  always: labs",
         "  then a gate asks for vitals",
         "  a gate that sees labs.1 asks for #0, or passes labs.1 on",
+    ]
+
+
+def test_a_run_knows_how_often_each_gate_goes_on():
+    gates = Gates((("labs",), ("vitals",)), ((0, P("labs", 1)),))
+    known = Alternatives(gates={"stage_1": 0.374, "node_0": 0.9})
+    assert [line.plain for line in gate_lines(replace(TWO, gates=gates), known)][2:] == [
+        "  then a gate asks for vitals (37%)",
+        "  a gate that sees labs.1 asks for #0 (90%), or passes labs.1 on",
     ]
 
 
