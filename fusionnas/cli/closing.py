@@ -21,6 +21,7 @@ def close(run: SearchRun, *, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(run.path), "architecture": run.architecture.to_json(), "results": run.results})
         return
+    from fusionnas.cli.front import print_front
     from fusionnas.cli.tables import Console, print_widest
 
     results = run.results
@@ -29,6 +30,8 @@ def close(run: SearchRun, *, as_json: bool) -> None:
     console.print(str(run.architecture), markup=False)
     print_widest([comparison(results, shown) for shown in _SHOWN])
     console.print(f"{_caption(results)}\n", markup=False, soft_wrap=not console.is_terminal)
+    if "pareto" in results:
+        print_front(results["pareto"])
     console.print(results["verdict"], markup=False, soft_wrap=not console.is_terminal)
     told = {
         "run": str(run.path), "network": str(run.path / "export"), "report": str(run.path / "report.html"),

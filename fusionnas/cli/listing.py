@@ -75,9 +75,17 @@ def _training() -> list[Row]:
 
 
 def _objectives() -> list[Row]:
-    from fusionnas.pretraining.base import objectives
+    from fusionnas.pretraining.base import objectives as pretraining
+    from fusionnas.search.objective import objectives as searching
 
-    return [{"name": name, **asdict(objectives[name].facts)} for name in objectives]
+    rows = []
+    for name in searching:
+        where = "scikit-learn" if searching[name].cost is None else "docs/cost.md"
+        rows.append({"name": name, "key": "search.objective", "formula": searching[name].summary, "source": where,
+                     "departs": "nothing"})  # fmt: skip
+    return rows + [
+        {"name": name, "key": "pretrain.objective", **asdict(pretraining[name].facts)} for name in pretraining
+    ]
 
 
 def _datasets() -> list[Row]:

@@ -17,9 +17,10 @@ def show(
     output: Annotated[Path | None, typer.Option(help="Picture to write: .svg, .png or .pdf.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw the network in the terminal, or as a picture; runner-up choices faintly where a run knows them."""
+    """Draw the network in the terminal, or as a picture, runner-up choices faintly; and the front where a run has one."""
+    from fusionnas.cli.front import print_front
     from fusionnas.cli.tables import Console
-    from fusionnas.show import draw_terminal, read_alternatives, read_architecture, write_picture
+    from fusionnas.show import draw_terminal, read_alternatives, read_architecture, read_front, write_picture
 
     architecture = read_architecture(what)
     alternatives = read_alternatives(what, architecture)
@@ -29,5 +30,8 @@ def show(
         print_json(architecture.to_json())
     elif output is None:
         draw_terminal(architecture, Console(), alternatives)
+        front = read_front(what)
+        if front is not None:
+            print_front(front)
     else:
         print(f"drawn in {output}")

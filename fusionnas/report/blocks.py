@@ -9,6 +9,7 @@ from typing import Any
 from fusionnas.diagnostics.chart import Curves, Intervals, from_json
 from fusionnas.report.alphas import alpha_charts
 from fusionnas.report.block import Block, Figure, Table, figure_from, figure_of
+from fusionnas.report.front import front_block
 from fusionnas.report.source import Told
 from fusionnas.report.verdict import listed
 from fusionnas.show.picture import draw_figure
@@ -24,7 +25,7 @@ def blocks_of(told: Told, prefix: str = "") -> list[Block]:
     """All blocks of a run, in reading order; ``prefix`` keeps keys of several runs apart."""
     made = [
         _network(told, prefix), _baselines(told, prefix), _inputs(told, prefix), _search(told, prefix),
-        *_diagnostics(told, prefix), _cost(told), _ran(told),
+        *_diagnostics(told, prefix), front_block(told.results.get("pareto"), prefix), _cost(told), _ran(told),
     ]  # fmt: skip
     return [block for block in made if block is not None]
 

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fusionnas.search.budget import Budget
 from fusionnas.search.pool import Pool
@@ -97,4 +97,4 @@ def first(pool: Pool, heads: int) -> Pool:
         return pool
     kept = tuple(itertools.islice(pool, heads))
     count = min(heads, len(pool.references))
-    return Pool(kept[:count], kept[count:], pool.space, pool.layers)
+    return replace(pool, references=kept[:count], rest=kept[count:])

@@ -21,9 +21,11 @@ from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.budget import Budget
 from fusionnas.search.contest import Contest
 from fusionnas.search.encoders import Encoders, train_encoders
+from fusionnas.search.front import proposed
 from fusionnas.search.gradient import told
 from fusionnas.search.heads import Candidate
 from fusionnas.search.method import Found, Task
+from fusionnas.search.objective import Judge
 from fusionnas.search.ranking import head_contest
 from fusionnas.search.references import sources
 from fusionnas.search.retrain import Job, attempt, held_out_losses
@@ -75,6 +77,7 @@ class Evaluations:
 
     def __init__(self, task: Task, options: Trained, encode: Encode = train_encoders) -> None:
         self.task, self.options, self.budget = task, options, Budget(task)
+        self.judge = Judge(task)
         self.scores: dict[Architecture, Score] = {}
         self.curve: list[tuple[float, float]] = []
         self._steps = 0
@@ -111,14 +114,18 @@ class Evaluations:
         return self.fitted(self.task.space.sample(rng))
 
     def unknown(self, count: int, rng: random.Random) -> list[Architecture]:
-        """So many random candidates that were not trained yet; fewer where the space hardly has them."""
+        """So many random candidates that were not trained yet; fewer where the space hardly has them.
+
+        What breaks a constraint is taken only where nothing else comes up.
+        """
         found: dict[Architecture, None] = {}
+        others: dict[Architecture, None] = {}
         for _ in range(count * _TRIES):
             if len(found) == count:
                 break
             if (drawn := self.draw(rng)) not in self.scores:
-                found[drawn] = None
-        return list(found)
+                (found if self.judge.keeps(drawn) else others)[drawn] = None
+        return [*found, *others][:count]
 
     def train(self, architectures: Sequence[Architecture], epochs: int | None = None) -> list[Architecture]:
         """Train them, those few last that the budget leaves out; the ones that now have a score for ``epochs``."""
@@ -150,8 +157,9 @@ class Evaluations:
             layers = self._encoders.layers
         else:
             layers |= {name: (*chosen, *layers[name][len(chosen) :]) for name, chosen in ranked[0].layers}
-        return Found(tuple(ranked[: space.file.search.finalists]), layers, {
-            **told(space, history), "contestants": len(ranked), "shortlist": shortlist,
+        finalists, front = proposed(self.judge, {a: self.scores[a].loss for a in ranked}, space.file.search.finalists)
+        return Found(finalists, layers, {
+            **told(space, history), "contestants": len(ranked), "shortlist": shortlist, **front,
             "progress": [list(point) for point in self.curve], "spent": self.budget.report(), **facts,
         })  # fmt: skip
 

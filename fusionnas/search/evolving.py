@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fusionnas.architecture import Architecture
@@ -47,7 +48,7 @@ def evolve(pool: Pool, contest: Contest, search: Search, *, rng: random.Random, 
             watch(f"generation {generation + 1} of {GENERATIONS}", done, max(expected, done))
         best = sorted(losses, key=lambda a: (losses[a], a.id))[: math.ceil(len(losses) / search.eta)]
         young = list(_children(pool, best, losses, search.heads // GENERATIONS, rng))
-    return Pool(pool.references, tuple(a for a in best if a not in pool.references), pool.space, pool.layers)
+    return replace(pool, rest=tuple(a for a in best if a not in pool.references))
 
 
 def _children(
@@ -61,6 +62,6 @@ def _children(
             return
         changed = rng.choice(list(space.neighbours(rng.choice(able))))
         child = space.architecture(changed.nodes, changed.output, pool.layers)
-        if child not in known and child not in new:
+        if child not in known and child not in new and (pool.allowed is None or pool.allowed(child)):
             new.add(child)
             yield child

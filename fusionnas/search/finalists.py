@@ -12,7 +12,9 @@ from fusionnas.architecture import Architecture, Node, NodeRef, Point
 from fusionnas.errors import FusionNASError
 from fusionnas.operators import operators
 from fusionnas.search.choice import no_worse, one_standard_error
+from fusionnas.search.front import Front
 from fusionnas.search.method import Found, Task
+from fusionnas.search.objective import Judge
 from fusionnas.search.references import competes, named, sources
 from fusionnas.search.retrain import Job, Retrained, attempt, held_out_losses, held_out_part
 from fusionnas.supernet.mixing import reachable
@@ -34,12 +36,14 @@ class Winner:
         epochs: per architecture that was trained on all folds, the mean number of epochs that they chose.
         table: per candidate: id, modalities, mean loss, on how many folds.
         inputs: per input of the winner before removal: loss without it, standard error, kept or removed.
+        front: with several objectives, what no other candidate beats, and the recommendation.
     """
 
     trained: list[Retrained]
     epochs: dict[Architecture, int]
     table: list[dict[str, Any]]
     inputs: list[dict[str, Any]]
+    front: dict[str, Any] | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -54,11 +58,15 @@ def choose(task: Task, found: Found) -> Winner:
     A candidate that cannot be trained is left out. The others train with select held out; the best of them, and the
     simplest that is no worse, on the other folds too.
 
+    What breaks ``search.constraints`` does not compete; with several objectives the knee of the front is chosen.
+
     Raises:
+        InputError: no candidate keeps the constraints.
         FusionNASError: no candidate can be trained.
     """
+    judge = Judge(task)
     rivals = [*found.finalists, *named(task.space, found.layers).values()]
-    candidates = [a for a in dict.fromkeys(rivals) if competes(task.space, a)]
+    candidates = judge.allowed([a for a in dict.fromkeys(rivals) if competes(task.space, a)])
     task.progress.stage("retrain finalists", len(candidates))
     done = attempt(task, [Job(architecture, 0) for architecture in candidates])
     candidates = [job.architecture for job in done]
@@ -78,10 +86,14 @@ def choose(task: Task, found: Found) -> Winner:
             chosen = len(trained) - 1
     rest = [[t] for t in first if t.architecture not in [f[0].architecture for f in trained]]
     epochs = {t[0].architecture: round(sum(one.epoch for one in t) / len(t)) for t in trained}
-    return Winner(trained[chosen], epochs, [_row(task, t) for t in [*trained, *rest]], [_public(i) for i in inputs])
+    front = Front(task, trained).facts(trained[chosen][0].architecture) if judge.costs else None
+    rows = [_row(task, t) for t in [*trained, *rest]]
+    return Winner(trained[chosen], epochs, rows, [_public(i) for i in inputs], front)
 
 
 def _shortlist(task: Task, first: list[Retrained]) -> list[int]:
+    if Judge(task).costs:
+        return Front(task, [[one] for one in first]).places
     losses = torch.stack([held_out_losses(task, [t]) for t in first])
     order = torch.argsort(losses.mean(1), stable=True).tolist()[:RIVALS]
     return list(dict.fromkeys([*order, one_standard_error(losses, _modalities(task, first))]))
@@ -97,6 +109,8 @@ def _on_all_folds(task: Task, candidates: list[Architecture]) -> list[list[Retra
 
 
 def _best(task: Task, trained: list[list[Retrained]]) -> int:
+    if Judge(task).costs:
+        return Front(task, trained).recommended
     losses = torch.stack([held_out_losses(task, t) for t in trained])
     return one_standard_error(losses, _modalities(task, [t[0] for t in trained]))
 

@@ -169,6 +169,7 @@ def _results(
         "interaction": pairs,
         "inputs": winner.inputs,
         "finalists": winner.table,
+        **({} if winner.front is None else {"pareto": winner.front}),
         "failed": failed(task.run),
         "search": {
             "method": space.file.search.method,

@@ -6,9 +6,10 @@ stacked: a thousand heads cost little more than their number of sequences.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,23 +34,36 @@ class Pool(Collection[Architecture]):
         references: always among those that are scored again.
         rest: the others; None: the whole space, listed anew whenever it is asked for, so that it takes no memory.
         space, layers: what ``rest`` is of.
+        allowed: which of them all may compete (``search.constraints``); None: all.
     """
 
     references: tuple[Architecture, ...]
     rest: tuple[Architecture, ...] | None
     space: SearchSpace
     layers: Layers
+    allowed: Callable[[Architecture], bool] | None = None
 
     def __iter__(self) -> Iterator[Architecture]:
+        return self._all() if self.allowed is None else filter(self.allowed, self._all())
+
+    def _all(self) -> Iterator[Architecture]:
         yield from self.references
         known = set(self.references)
         others = self.space.enumerate(self.layers) if self.rest is None else self.rest
         yield from (architecture for architecture in others if architecture not in known)
 
     def __len__(self) -> int:
+        return self._most if self.allowed is None else self._counted
+
+    @property
+    def _most(self) -> int:
         if self.rest is not None:
             return len(self.references) + len(self.rest)
         return self.space.graphs() + sum(not self.space.contains(reference) for reference in self.references)
+
+    @functools.cached_property
+    def _counted(self) -> int:
+        return sum(1 for _ in self)
 
     def __contains__(self, architecture: object) -> bool:
         return architecture in set(self)

@@ -18,10 +18,12 @@ from fusionnas.search.choice import kendall_tau, one_standard_error
 from fusionnas.search.contest import Contest
 from fusionnas.search.encoders import encode_parts
 from fusionnas.search.evolving import evolve
+from fusionnas.search.front import proposed
 from fusionnas.search.gradient import supernet_loss
 from fusionnas.search.halving import Ranking, Watch, first_rung, halve, rescore
 from fusionnas.search.heads import HeadSettings
 from fusionnas.search.method import Task
+from fusionnas.search.objective import Judge
 from fusionnas.search.pool import Candidates, Pool
 from fusionnas.search.references import Layers, sources
 from fusionnas.search.stacking import measure
@@ -63,7 +65,7 @@ def rank_heads(
     search = task.space.file.search
 
     def compute(checkpoint: Checkpoint) -> Result:
-        contest, heads, watch = head_contest(task, supernet, layers), contestants(), head_watch(task)
+        contest, heads, watch = head_contest(task, supernet, layers), _allowed(task, contestants()), head_watch(task)
         evolving = search.pool == "evolve" and heads.rest is not None
         wanted = search.heads + len(heads.references) if evolving else len(heads)
         allowance = Allowance(budget, _costs(task, contest), heads=wanted, again=search.rescore + len(heads.references))
@@ -83,6 +85,18 @@ def rank_heads(
     facts = task.run.unit("search/heads", compute).facts
     budget.spend(facts["epochs"])
     return {key: value for key, value in facts.items() if key != "epochs"}
+
+
+def _allowed(task: Task, heads: Pool) -> Pool:
+    """Only heads that keep the constraints, where there are any.
+
+    Raises:
+        InputError: no reference does; single fusion points, the smallest networks, are among them.
+    """
+    if not task.space.file.search.constraints:
+        return heads
+    judge = Judge(task)
+    return replace(heads, references=tuple(judge.allowed(heads.references)), allowed=judge.keeps)
 
 
 def _costs(task: Task, contest: Contest) -> Costs:
@@ -130,12 +144,14 @@ def _ranking(
     counts = [len(sources(space, architecture)) for architecture in shortlist]
     order = sorted(range(len(shortlist)), key=lambda i: means[i])
     simplest = one_standard_error(losses, counts)
-    first = list(dict.fromkeys([simplest, *order]))[: space.file.search.finalists]
+    losses_by = {shortlist[i]: means[i] for i in dict.fromkeys([simplest, *order])}
+    finalists, front = proposed(Judge(task), losses_by, space.file.search.finalists)
     inside = [i for i in order if space.contains(shortlist[i])]
     shared = [float(supernet_loss(supernet, one_hot(space, shortlist[i]), task.data.select).mean()) for i in inside]
     by_supernet = dict(zip(inside, shared, strict=True))
     return {
-        "finalists": [shortlist[i].to_json() for i in first],
+        "finalists": [architecture.to_json() for architecture in finalists],
+        **front,
         "contestants": contestants,
         "shortlist": [
             {

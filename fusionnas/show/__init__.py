@@ -2,7 +2,7 @@
 
 from fusionnas.show.alternatives import Alternatives, read_alternatives
 from fusionnas.show.picture import write_picture
-from fusionnas.show.reading import read_architecture
+from fusionnas.show.reading import read_architecture, read_front
 from fusionnas.show.terminal import draw_terminal, terminal_lines
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "draw_terminal",
     "read_alternatives",
     "read_architecture",
+    "read_front",
     "terminal_lines",
     "write_picture",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from fusionnas.architecture import Architecture
 from fusionnas.errors import RunError
@@ -28,3 +29,12 @@ def read_architecture(path: Path) -> Architecture:
     if not isinstance(data, dict):
         raise RunError(f"{file} holds no architecture: expected a mapping, given a {type(data).__name__}")
     return Architecture.from_json(data)
+
+
+def read_front(path: Path) -> dict[str, Any] | None:
+    """The front (``pareto`` of results.json) of a finished run that had several objectives; None for all else."""
+    file = path / "results.json"
+    if not file.is_file():
+        return None
+    front: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")).get("pareto")
+    return front

@@ -37,6 +37,7 @@ def check(file: SpaceFile, *, method: bool) -> Iterator[Problem]:
     yield from _data(file)
     if method:
         yield from _search(file)
+        yield from _objective(file)
     if file.task.kind == "multiclass" and file.task.metric in _BINARY_ONLY:
         fitting = "accuracy, balanced_accuracy, f1_macro, log_loss"
         message = f"'{file.task.metric}' is for binary tasks; for multiclass: {fitting}"
@@ -84,6 +85,23 @@ def _search(file: SpaceFile) -> Iterator[Problem]:
     elif decoder is not None and name in methods and not methods[name].facts.relaxed:
         fitting = ", ".join(other for other in methods if methods[other].facts.relaxed)
         yield Problem(("search", "decoder"), f"'{name}' decodes nothing; methods that do: {fitting}")
+
+
+def _objective(file: SpaceFile) -> Iterator[Problem]:
+    objectives = importlib.import_module("fusionnas.search.objective").objectives
+    named, costs = file.search.objective, [name for name in objectives if objectives[name].cost is not None]
+    for place, name in enumerate(named):
+        if name not in objectives:
+            yield _unknown("objective", name, objectives, ("search", "objective", place))
+        elif file.task.kind == "multiclass" and name in _BINARY_ONLY:
+            yield Problem(("search", "objective", place), f"'{name}' is for binary tasks")
+    metrics = [name for name in named if name in objectives and name not in costs]
+    if named and len(metrics) != 1 and all(name in objectives for name in named):
+        given, example = " and ".join(metrics) or "none", file.task.metric
+        yield Problem(("search", "objective"), f"needs one metric of prediction, such as {example}; given {given}")
+    for name in file.search.constraints:
+        if name not in costs:
+            yield _unknown("cost", name, costs, ("search", "constraints", name))
 
 
 def _unknown(what: str, name: str, known: Collection[str] | Registry[Any], path: KeyPath) -> Problem:

@@ -317,6 +317,12 @@ class Search(Section):
     diversity: float = Field(
         0.0, ge=0, description="Weight in their loss of the chance that two slots of a node read one modality."
     )
+    objective: Annotated[Names, BeforeValidator(_one_or_many)] = Field(
+        (), description="One metric and any costs, optimised together; none: prediction alone."
+    )
+    constraints: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="Most that the network may cost, by the cost's name."
+    )
     decoder: str | None = Field(
         None, description="How a relaxed method makes finalists of what it learned; default: the method's own way."
     )

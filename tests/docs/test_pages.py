@@ -75,7 +75,7 @@ def test_what_the_architecture_page_adds_can_be_used(tmp_path: Path) -> None:
         "name: coins\nplugins: [mine.py]\ndata: coins\ntask: {kind: binary}\n"
         "modalities: {first: {kind: tabular, encoder: token_linear}, second: {kind: tabular, encoder: mlp}}\n"
         "fusion: {nodes: 1, width: 4, operators: [additive]}\ntraining: {epochs: 1, refit: false}\n"
-        "search: {method: blind, finalists: 1, folds: 1, seeds: 1, random: 0}\n"
+        "search: {method: blind, finalists: 1, folds: 1, seeds: 1, random: 0, constraints: {nodes: 1}}\n"
     )
     program = (
         "from pathlib import Path\nimport fusionnas as fn\n"
