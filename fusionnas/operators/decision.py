@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,15 @@ from torch.nn import functional
 
 from fusionnas.feature import Feature
 from fusionnas.layers import SlotLinear, per_member
-from fusionnas.operators.base import FusionOperator, vector_result, vector_slots
+from fusionnas.operators.base import vector_result, vector_slots
 from fusionnas.operators.gated_softmax import masked_softmax
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class Decision(FusionOperator):
-    """Every input has an expert, a linear readout of its own; their predictions are fused to the network's logits.
+
+class Decision(nn.Module):
+    """What operators that decide share: an expert per input, a linear readout; predictions are fused to logits.
 
     Only a network's last node may decide: what it gives are C logits, not D channels. An absent input's expert has
     no say. C = 1 is the logit of two classes.
@@ -29,6 +32,7 @@ class Decision(FusionOperator):
     """
 
     decides: ClassVar[bool] = True
+    width: int
 
     def __init__(self, inputs: int, width: int, outputs: int | None = None) -> None:
         super().__init__(inputs, width)
@@ -36,11 +40,11 @@ class Decision(FusionOperator):
         self.experts = SlotLinear(inputs, width, fan_out=self.outputs)
 
     @classmethod
-    def build(cls, inputs: int, width: int, outputs: int) -> FusionOperator:
+    def build(cls, inputs: int, width: int, outputs: int) -> Self:
         """The decision of a network with so many logits."""
         return cls(inputs, width, outputs)
 
-    def over(self, inputs: int) -> FusionOperator:
+    def over(self, inputs: int) -> Self:
         """A fresh decision over another number of inputs."""
         return type(self)(inputs, self.width, self.outputs)
 
@@ -70,22 +74,10 @@ class Decision(FusionOperator):
         return inputs * width * (width if outputs is None else outputs)
 
 
-class WeightedDecision(Decision):
-    """A decision with one weight per expert, ``softmax`` of a parameter, over the experts that are there."""
-
-    def __init__(self, inputs: int, width: int, outputs: int | None = None) -> None:
-        super().__init__(inputs, width, outputs)
-        self.weights = nn.Parameter(torch.zeros(inputs))
-
-    def shares(self, present: Tensor) -> Tensor:
-        """Weights (..., k) that sum to one, 0 for the absent; at first all alike."""
-        alike = torch.zeros(present.shape, dtype=self.weights.dtype, device=present.device)
-        return masked_softmax(alike + per_member(self.weights, alike), present, dim=-1)
-
-    @classmethod
-    def count_rule(cls, inputs: int, outputs: int) -> int:
-        """One weight per expert."""
-        return inputs
+def shares(weights: Tensor, present: Tensor) -> Tensor:
+    """``softmax(weights)`` (..., k) over the experts that are ``present`` (..., k): sums to one, 0 for the absent."""
+    alike = torch.zeros(present.shape, dtype=weights.dtype, device=present.device)
+    return masked_softmax(alike + per_member(weights, alike), present, dim=-1)
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ def _facts(activation: str) -> OperatorFacts:
     )
 
 
-class Injection(FusionOperator):
-    """``activation(W [n(x_1); ...; n(x_k)] + b)``: k vectors (..., B, 1, D) -> (..., B, 1, D)."""
+class Injection(nn.Module):
+    """``activation(W [n(x_1); ...; n(x_k)] + b)``: what the operators, one per activation, share."""
 
     gain: ClassVar[float]
 
@@ -63,7 +63,7 @@ class Injection(FusionOperator):
 
 
 @register_operator("injection_relu")
-class InjectionRelu(Injection):
+class InjectionRelu(Injection, FusionOperator):
     """``relu(W [n(x_1); ...; n(x_k)] + b)``."""
 
     facts: ClassVar[OperatorFacts] = _facts("relu")
@@ -75,7 +75,7 @@ class InjectionRelu(Injection):
 
 
 @register_operator("injection_leaky_relu")
-class InjectionLeakyRelu(Injection):
+class InjectionLeakyRelu(Injection, FusionOperator):
     """``leaky_relu(W [n(x_1); ...; n(x_k)] + b)``, slope 0.01 below zero."""
 
     facts: ClassVar[OperatorFacts] = _facts("leaky_relu")
@@ -87,7 +87,7 @@ class InjectionLeakyRelu(Injection):
 
 
 @register_operator("injection_sigmoid")
-class InjectionSigmoid(Injection):
+class InjectionSigmoid(Injection, FusionOperator):
     """``sigmoid(W [n(x_1); ...; n(x_k)] + b)``."""
 
     facts: ClassVar[OperatorFacts] = _facts("sigmoid")

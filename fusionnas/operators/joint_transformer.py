@@ -32,7 +32,7 @@ class JointTransformer(FusionOperator):
         "one leading token for all inputs, not one per modality; positions are the stems' task; patches are masked by "
         "their mask (there, a black patch is padding) and none is dropped at random",
         parameters="16·D² + (21 + k)·D",
-        macs="2·(8·N·D² + 2·N²·D), N = 1 + all tokens",
+        macs="2·(8·N·D² + 2·N²·D), N = 1 + T",
         rank=10,
     )
     sequence: ClassVar[bool] = True

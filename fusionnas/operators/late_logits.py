@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from fusionnas.operators.base import OperatorFacts, register_operator
-from fusionnas.operators.decision import WeightedDecision
+from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator
+from fusionnas.operators.decision import Decision, shares
 
 
 @register_operator("late_logits")
-class LateLogits(WeightedDecision):
+class LateLogits(Decision, FusionOperator):
     """``sum_j a_j (W_j x_j + b_j)``, a softmax over the experts that are there: k vectors -> logits."""
 
     facts: ClassVar[OperatorFacts] = OperatorFacts(
@@ -25,6 +26,15 @@ class LateLogits(WeightedDecision):
         rank=1,
     )
 
+    def __init__(self, inputs: int, width: int, outputs: int | None = None) -> None:
+        super().__init__(inputs, width, outputs)
+        self.weights = nn.Parameter(torch.zeros(inputs))
+
     def decide(self, logits: Tensor, present: Tensor) -> Tensor:
         """The weighted mean of the experts' logits."""
-        return (self.shares(present).unsqueeze(-1) * logits).sum(-2)
+        return (shares(self.weights, present).unsqueeze(-1) * logits).sum(-2)
+
+    @classmethod
+    def count_rule(cls, inputs: int, outputs: int) -> int:
+        """One weight per expert."""
+        return inputs

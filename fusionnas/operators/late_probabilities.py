@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fusionnas.operators.base import OperatorFacts, register_operator
-from fusionnas.operators.decision import WeightedDecision, as_logits, log_probabilities
+from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator
+from fusionnas.operators.decision import Decision, as_logits, log_probabilities, shares
 
 
 @register_operator("late_probabilities")
-class LateProbabilities(WeightedDecision):
+class LateProbabilities(Decision, FusionOperator):
     """``log sum_j a_j p_j``, p_j what expert j predicts: k vectors -> logits.
 
     The sum is taken in logarithms, so that experts that are sure of themselves overflow nothing.
@@ -29,12 +29,21 @@ class LateProbabilities(WeightedDecision):
         rank=1,
     )
 
+    def __init__(self, inputs: int, width: int, outputs: int | None = None) -> None:
+        super().__init__(inputs, width, outputs)
+        self.weights = nn.Parameter(torch.zeros(inputs))
+
     def decide(self, logits: Tensor, present: Tensor) -> Tensor:
         """The logarithm of the mean probability."""
         known = log_probabilities(logits)
-        shares = self.shares(present).to(known.dtype)
+        known_shares = shares(self.weights, present).to(known.dtype)
         # The logarithm of a share of 0 is taken of 1 instead, so that its gradient is none and not NaN.
-        log_shares = torch.where(present, shares, 1.0).log()
+        log_shares = torch.where(present, known_shares, 1.0).log()
         lowest = torch.finfo(known.dtype).min
         mixed = torch.where(present.unsqueeze(-1), known + log_shares.unsqueeze(-1), lowest).logsumexp(-2)
         return as_logits(mixed, self.outputs)
+
+    @classmethod
+    def count_rule(cls, inputs: int, outputs: int) -> int:
+        """One weight per expert."""
+        return inputs

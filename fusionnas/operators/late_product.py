@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from fusionnas.layers import per_member
-from fusionnas.operators.base import OperatorFacts, register_operator, where_present
+from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, where_present
 from fusionnas.operators.decision import Decision, as_logits, log_probabilities
 
 
 @register_operator("late_product")
-class LateProduct(Decision):
+class LateProduct(Decision, FusionOperator):
     """``sum_j w_j log p_j``, p_j what expert j predicts, weights 1 at first: k vectors -> logits.
 
     One expert that is sure rules a class out for all. An absent expert's factor is 1.

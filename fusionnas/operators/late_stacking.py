@@ -8,12 +8,12 @@ from typing import ClassVar
 from torch import Tensor
 
 from fusionnas.layers import Linear
-from fusionnas.operators.base import OperatorFacts, register_operator, where_present
+from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, where_present
 from fusionnas.operators.decision import Decision, log_probabilities
 
 
 @register_operator("late_stacking")
-class LateStacking(Decision):
+class LateStacking(Decision, FusionOperator):
     """``V [C p_1 - 1; ...; C p_k - 1] + c``, p_j what expert j predicts: k vectors -> logits.
 
     Predictions enter as how far they are from even odds, so that an absent expert, a zero, is an undecided one.

@@ -7,13 +7,13 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from fusionnas.operators.base import OperatorFacts, register_operator, where_present
+from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, where_present
 from fusionnas.operators.decision import Decision, as_logits, log_probabilities
 from fusionnas.operators.gated_hard import straight_through
 
 
 @register_operator("late_vote")
-class LateVote(Decision):
+class LateVote(Decision, FusionOperator):
     """``log (votes + 1/2) / (voters + C/2)``: k vectors -> logits. Absent inputs have no vote.
 
     Votes have no gradient; experts learn as if each gave its probabilities in place of its vote.

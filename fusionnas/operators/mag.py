@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 
 from fusionnas.feature import Feature
-from fusionnas.operators.base import OperatorFacts, register_operator
-from fusionnas.operators.modality_shift import ModalityShift
+from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator
+from fusionnas.operators.modality_shift import Shift
 from fusionnas.operators.steps import followed
 
 
 @register_operator("mag")
-class Mag(ModalityShift):
+class Mag(Shift, FusionOperator):
     """``norm(x_0t + a_t h_t)`` at every token t of the first input: k sequences (..., B, T_j, D) -> (..., B, T_0, D).
 
     Shift and bound are those of the operator modality_shift. What an absent input, or one that lacks the step, would
@@ -32,6 +32,7 @@ class Mag(ModalityShift):
         macs="T0·(k - 1)·3·D², T0 tokens of input 0",
         rank=6,
     )
+    ordered: ClassVar[bool] = True
     sequence: ClassVar[bool] = True
 
     def forward(self, features: Sequence[Feature]) -> Feature:

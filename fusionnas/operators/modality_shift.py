@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionnas.feature import Feature
 from fusionnas.layers import LayerNorm, SlotLinear
@@ -23,8 +23,31 @@ BETA = 1.0
 SMALL = 1e-6
 
 
+class Shift(nn.Module):
+    """What moves a first vector by others, and by how much: shared with the operator that goes word by word."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__(inputs, width)
+        self.gates = SlotLinear(inputs - 1, 2 * width, fan_out=width)
+        self.shifts = SlotLinear(inputs - 1, width, fan_out=width)
+        self.norm = LayerNorm(width)
+
+    def shifted(self, first: Tensor, others: Tensor, present: Tensor) -> Tensor:
+        """``first`` (..., D) moved by ``others`` (..., k - 1, D); ``present`` (..., k): which of them all are there."""
+        both = torch.cat((others, first.unsqueeze(-2).expand_as(others)), -1)
+        shifts = self.gates(both).relu() * self.shifts(others)
+        shift = where_present(present[..., 1:, None], shifts).sum(-2)
+        share = where_present(present[..., :1], bounded_share(first, shift), 1.0)
+        return self.norm(first + share * shift)  # type: ignore[no-any-return]
+
+    @classmethod
+    def count_parameters(cls, inputs: int, width: int) -> int:
+        """``3 (k - 1) D^2 + 2 (k - 1) D + 2 D``."""
+        return shift_parameters(width, [width] * (inputs - 1))
+
+
 @register_operator("modality_shift")
-class ModalityShift(FusionOperator):
+class ModalityShift(Shift, FusionOperator):
     """``norm(x_0 + a h)`` where ``h = sum_{j>0} relu(G_j [x_j; x_0] + c_j) * (W_j x_j + b_j)``: k vectors -> one.
 
     ``a = min(|x_0| / |h|, 1)`` bounds the shift by the length of what is shifted. An absent other input shifts
@@ -45,29 +68,10 @@ class ModalityShift(FusionOperator):
     )
     ordered: ClassVar[bool] = True
 
-    def __init__(self, inputs: int, width: int) -> None:
-        super().__init__(inputs, width)
-        self.gates = SlotLinear(inputs - 1, 2 * width, fan_out=width)
-        self.shifts = SlotLinear(inputs - 1, width, fan_out=width)
-        self.norm = LayerNorm(width)
-
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the first one, shifted by the others."""
         values, present = vector_slots(features)
         return vector_result(self.shifted(values[..., 0, :], values[..., 1:, :], present), present.any(-1))
-
-    def shifted(self, first: Tensor, others: Tensor, present: Tensor) -> Tensor:
-        """``first`` (..., D) moved by ``others`` (..., k - 1, D); ``present`` (..., k): which of them all are there."""
-        both = torch.cat((others, first.unsqueeze(-2).expand_as(others)), -1)
-        shifts = self.gates(both).relu() * self.shifts(others)
-        shift = where_present(present[..., 1:, None], shifts).sum(-2)
-        share = where_present(present[..., :1], bounded_share(first, shift), 1.0)
-        return self.norm(first + share * shift)  # type: ignore[no-any-return]
-
-    @classmethod
-    def count_parameters(cls, inputs: int, width: int) -> int:
-        """``3 (k - 1) D^2 + 2 (k - 1) D + 2 D``."""
-        return shift_parameters(width, [width] * (inputs - 1))
 
     @classmethod
     def count_macs(cls, inputs: int, width: int, tokens: Sequence[int]) -> int:

@@ -31,8 +31,8 @@ class SharedPerceiver(FusionOperator):
         departs="each modality's stem projects to width D (there, zeros pad the channels and a code names it); "
         "pairs are averaged, not concatenated, so nothing grows with their number; all latents are read, not the last; "
         "masks per modality, none shared",
-        parameters="24·D² + 37·D, for any k",
-        macs="k·(read + self) + k·(k - 1)·cross; read = (48 + 2·T)·D² + 16·T·D, self = cross = 64·D² + 128·D",
+        parameters="24·D² + 37·D",
+        macs="(48·k + 2·T)·D² + 16·T·D + k²·b, b = 64·D² + 128·D",
         rank=10,
     )
     sequence: ClassVar[bool] = True

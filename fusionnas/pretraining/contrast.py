@@ -16,6 +16,27 @@ TEMPERATURE, COLDEST, WARMEST = 0.07, 0.001, 0.5
 QUEUE, MOMENTUM, SOFT = 512, 0.995, 0.4
 
 
+class Similarity(nn.Module):
+    """Cosines between modalities of what their encoders give, each projected, over a learned temperature."""
+
+    def __init__(self, kit: Kit) -> None:
+        super().__init__()
+        self.project = nn.ModuleDict({name: Linear(kit.width, kit.width) for name in kit.specs})
+        self.temperature = nn.Parameter(torch.tensor(TEMPERATURE))
+
+    def unit(self, top: Feature, name: str) -> Tensor:
+        """Pooled, projected and of length 1, (B, D), in float32."""
+        return functional.normalize(self.project[name](pool(top)).float(), dim=-1)
+
+    def scale(self) -> Tensor:
+        """The learned temperature, within bounds."""
+        return self.temperature.clamp(COLDEST, WARMEST)
+
+    def forward(self, batch: Batch, first: str, second: str) -> Tensor:
+        """(B, B): rows are samples of ``first``."""
+        return self.unit(batch.tops[first], first) @ self.unit(batch.tops[second], second).T / self.scale()
+
+
 class Contrast(Term):
     """Symmetric InfoNCE between every pair of modalities, over the samples that have both.
 
@@ -25,9 +46,7 @@ class Contrast(Term):
 
     def __init__(self, kit: Kit) -> None:
         super().__init__()
-        self.pairs = kit.pairs()
-        self.project = nn.ModuleDict({name: Linear(kit.width, kit.width) for name in kit.specs})
-        self.temperature = nn.Parameter(torch.tensor(TEMPERATURE))
+        self.pairs, self.similarity = kit.pairs(), Similarity(kit)
 
     def forward(self, batch: Batch) -> Tensor:
         """Mean over pairs and directions."""
@@ -39,20 +58,8 @@ class Contrast(Term):
             found += [soft_cross_entropy(logits, target, both, both), soft_cross_entropy(logits.T, target, both, both)]
         return torch.stack(found).mean()
 
-    def similarity(self, batch: Batch, first: str, second: str) -> Tensor:
-        """Cosines over the temperature, (B, B): rows are samples of ``first``."""
-        return self.unit(batch.tops[first], first) @ self.unit(batch.tops[second], second).T / self.scale()
 
-    def unit(self, top: Feature, name: str) -> Tensor:
-        """Pooled, projected and of length 1, (B, D), in float32."""
-        return functional.normalize(self.project[name](pool(top)).float(), dim=-1)
-
-    def scale(self) -> Tensor:
-        """The learned temperature, within bounds."""
-        return self.temperature.clamp(COLDEST, WARMEST)
-
-
-class MomentumContrast(Contrast):
+class MomentumContrast(Term):
     """The same with slow copies of encoders and projections, which fill a queue per modality with past samples.
 
     What is queued are more negatives. The slow copies also soften the targets: ``(1 - a) one-hot + a softmax(slow
@@ -65,10 +72,11 @@ class MomentumContrast(Contrast):
     """
 
     def __init__(self, kit: Kit, queue: int = QUEUE) -> None:
-        super().__init__(kit)
+        super().__init__()
+        self.pairs, self.similarity = kit.pairs(), Similarity(kit)
         self.ramp, self.queue = kit.steps, queue
         self.slow = copy.deepcopy(kit.encoders).requires_grad_(False)
-        self.slow_project = copy.deepcopy(self.project).requires_grad_(False)
+        self.slow_project = copy.deepcopy(self.similarity.project).requires_grad_(False)
         for name in kit.specs:
             self.register_buffer(f"queued_{name}", torch.zeros(queue, kit.width))
             self.register_buffer(f"there_{name}", torch.zeros(queue, dtype=torch.bool))
@@ -94,7 +102,7 @@ class MomentumContrast(Contrast):
     def after_step(self, encoders: Encoders) -> None:
         """The slow copies follow by a two-hundredth."""
         with torch.no_grad():
-            for slow, fast in ((self.slow, encoders), (self.slow_project, self.project)):
+            for slow, fast in ((self.slow, encoders), (self.slow_project, self.similarity.project)):
                 for a, b in zip(slow.parameters(), fast.parameters(), strict=True):
                     a.lerp_(b, 1 - MOMENTUM)
 
@@ -102,9 +110,9 @@ class MomentumContrast(Contrast):
         """From samples of ``first`` to those of ``second``, queue included."""
         keys = torch.cat((slow[second], self.get_buffer(f"queued_{second}")))
         valid = torch.cat((both, self.get_buffer(f"there_{second}")))
-        logits = self.unit(batch.tops[first], first) @ keys.T / self.scale()
+        logits = self.similarity.unit(batch.tops[first], first) @ keys.T / self.similarity.scale()
         with torch.no_grad():
-            told = (slow[first] @ keys.T / self.scale()).masked_fill(~valid, -torch.inf)
+            told = (slow[first] @ keys.T / self.similarity.scale()).masked_fill(~valid, -torch.inf)
             soft = torch.where(both.unsqueeze(1), told, 0.0).softmax(-1)
             share = SOFT * min(1.0, int(self.batches) / self.ramp)
             target = (1 - share) * torch.eye(*logits.shape, device=logits.device) + share * soft

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from fusionnas.layers import Linear
 from fusionnas.pretraining.base import Batch, Kit, Term
-from fusionnas.pretraining.contrast import Contrast
+from fusionnas.pretraining.contrast import Similarity
 
 
 class Matching(Term):
@@ -22,7 +22,7 @@ class Matching(Term):
         hard: whose similarity makes likely confusions likely negatives; None: all are equally likely.
     """
 
-    def __init__(self, kit: Kit, hard: Contrast | None = None) -> None:
+    def __init__(self, kit: Kit, hard: Similarity | None = None) -> None:
         super().__init__()
         self.pairs, self.verdict = kit.pairs(), Linear(kit.width, 1)
         self.hard = [hard]  # in a list: the weights are another term's
@@ -46,11 +46,11 @@ class Matching(Term):
     def _scores(self, batch: Batch, name: str) -> Tensor:
         """How easily sample b takes modality ``name`` of sample c for its own, (B, B)."""
         size = len(batch.tops[name].present)
-        contrast = self.hard[0]
-        if contrast is None:
+        similarity = self.hard[0]
+        if similarity is None:
             return batch.tops[name].values.new_zeros(size, size)
-        similar = [contrast.similarity(batch, a, b).T for a, b in self.pairs if a == name]
-        similar += [contrast.similarity(batch, a, b) for a, b in self.pairs if b == name]
+        similar = [similarity(batch, a, b).T for a, b in self.pairs if a == name]
+        similar += [similarity(batch, a, b) for a, b in self.pairs if b == name]
         return torch.stack(similar).mean(0)
 
 

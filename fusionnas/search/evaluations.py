@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from fusionnas.architecture import Architecture
 from fusionnas.run.unit import Checkpoint, Result
@@ -36,7 +36,7 @@ _TRIES = 20  # draws per unknown candidate
 _TOLD = 12  # best candidates that results.json lists
 
 
-class Trained(Section):
+class Trained(BaseModel):
     """How candidates are trained: options of every sampled method."""
 
     train: Literal["heads", "networks"] = Field(
@@ -49,7 +49,7 @@ class Trained(Section):
     steps: int = Field(70, ge=1, description="Fewest steps of a head; shorter ones mislead.", examples=[200])
 
 
-class Sampling(Trained):
+class Sampling(Trained, Section):
     """Options of methods that ask for candidates in batches."""
 
     batch: int = Field(40, ge=1, description="Candidates that are asked for at a time.", examples=[2])

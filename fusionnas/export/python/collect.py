@@ -21,7 +21,7 @@ from fusionnas.operators.base import FusionOperator
 
 LEFT_OUT = frozenset({
     "facts", "ordered", "sequence", "stackable", "straight_through", "inputs_range", "decides", "fixed_length",
-    "count_parameters", "count_macs", "count_rule", "reorder", "over",
+    "count_parameters", "count_macs", "count_rule", "reorder", "over", "build",
 })  # fmt: skip
 """What only the search asks of an operator or encoder."""
 

@@ -71,10 +71,12 @@ class _Writer:
                  f"nothing = Feature.vector({empty}).absent()"]  # fmt: skip
         for stage, modalities in enumerate(network.stages):
             if stage:
-                seen = ", ".join(f"{self._take(gather)}({self.names.source(p)}, rows)" for p in network.seen(stage))
+                # A list with a comma at its end stays as it is, however many points there are.
+                seen = [f"        {self._take(gather)}({self.names.source(p)}, rows)," for p in network.seen(stage)]
                 lines += [f"# Of the others, those whose gate asks for it have {' and '.join(modalities)} too.",
                           "if len(rows):",
-                          f"    rows = rows[self.{self.names.gate(f'stage_{stage}')}([{seen}]) > 0]"]  # fmt: skip
+                          "    seen = [", *seen, "    ]",
+                          f"    rows = rows[self.{self.names.gate(f'stage_{stage}')}(seen) > 0]"]  # fmt: skip
             for name in modalities:
                 points = network.points_of((name,))
                 found = ", ".join(self.names.source(point) for point in points)

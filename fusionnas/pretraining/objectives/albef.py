@@ -20,4 +20,4 @@ FACTS = ObjectiveFacts(
 def albef(kit: Kit) -> list[tuple[float, Term]]:
     """Contrast, matching and masked modelling."""
     contrast = MomentumContrast(kit)
-    return [(1.0, contrast), (1.0, Matching(kit, hard=contrast)), (1.0, Masking(kit, numbers=0.5, ids=0.15))]
+    return [(1.0, contrast), (1.0, Matching(kit, hard=contrast.similarity)), (1.0, Masking(kit, numbers=0.5, ids=0.15))]

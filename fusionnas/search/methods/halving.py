@@ -10,6 +10,7 @@ from pydantic import Field
 from fusionnas.architecture import Architecture
 from fusionnas.search.evaluations import Evaluations, Trained
 from fusionnas.search.method import Found, MethodFacts, Task, register_method
+from fusionnas.space.schema import Section
 from fusionnas.training.randomness import derive
 
 FACTS = MethodFacts(
@@ -22,7 +23,7 @@ FACTS = MethodFacts(
 )
 
 
-class Options(Trained):
+class Options(Trained, Section):
     """Of the rungs."""
 
     epochs: int = Field(27, ge=1, description="Epochs of the last rung.", examples=[9])

@@ -14,6 +14,7 @@ from fusionnas.architecture import Architecture
 from fusionnas.search.encoders import train_unimodal
 from fusionnas.search.evaluations import Evaluations, Trained
 from fusionnas.search.method import Found, MethodFacts, Task, register_method
+from fusionnas.space.schema import Section
 from fusionnas.training.randomness import derive, seeded
 
 FACTS = MethodFacts(
@@ -29,7 +30,7 @@ _POOL = 1000  # extensions that the surrogate looks at
 _HIDDEN, _EPOCHS = 100, 50
 
 
-class Options(Trained):
+class Options(Trained, Section):
     """Of the progressive search."""
 
     samples: int = Field(15, ge=1, description="Candidates that are trained per level.", examples=[7])
