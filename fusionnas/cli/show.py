@@ -17,7 +17,7 @@ def show(
     output: Annotated[Path | None, typer.Option(help="Picture to write: .svg, .png or .pdf.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw the network in the terminal or as a picture, runner-up choices faintly; and the front where a run has one."""
+    """Draw the network in the terminal or as a picture, runner-up choices faintly, and the front where there is one."""
     from fusionnas.cli.front import print_front
     from fusionnas.cli.tables import Console
     from fusionnas.show import draw_terminal, read_alternatives, read_architecture, read_front, write_picture
