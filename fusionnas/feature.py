@@ -55,6 +55,14 @@ def pool(feature: Feature) -> Tensor:
     return (feature.values * weight).sum(-2) / weight.sum(-2).clamp_min(1)
 
 
+def everywhere(flags: Tensor) -> bool:
+    """Whether all flags are known to be true: looked up on a CPU, where that costs a twentieth of a selection.
+
+    False while a program is traced, and on other devices, which would have to wait for the answer.
+    """
+    return flags.device.type == "cpu" and not torch.compiler.is_compiling() and bool(flags.all())
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """What one modality's preprocessed input looks like.

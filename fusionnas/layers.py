@@ -27,7 +27,13 @@ class Linear(nn.Module):
         fan_out: channels out.
         bias: whether to add one.
         gain: standard deviation of the output for unit-variance input.
+
+    Attributes:
+        given: what the next call returns instead of computing it: the same product, computed together with others
+            (:mod:`fusionnas.supernet.packing`).
     """
+
+    given: Tensor | None = None
 
     def __init__(self, fan_in: int, fan_out: int, *, bias: bool = True, gain: float = 1.0) -> None:
         super().__init__()
@@ -36,6 +42,9 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., fan_in) -> (..., fan_out); stacked: (G, ..., fan_in) -> (G, ..., fan_out)."""
+        if self.given is not None:
+            out, self.given = self.given, None
+            return out
         if self.weight.dim() == 2:
             return functional.linear(x, self.weight, self.bias)
         members, fan_out, fan_in = self.weight.shape
@@ -55,7 +64,12 @@ class SlotLinear(nn.Module):
         fan_in: channels in.
         fan_out: channels out.
         gain: standard deviation of the output for unit-variance input.
+
+    Attributes:
+        given: as for :class:`Linear`.
     """
+
+    given: Tensor | None = None
 
     def __init__(self, slots: int, fan_in: int, *, fan_out: int, gain: float = 1.0) -> None:
         super().__init__()
@@ -64,6 +78,9 @@ class SlotLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., k, fan_in) -> (..., k, fan_out); stacked: (G, ..., k, fan_in) -> (G, ..., k, fan_out)."""
+        if self.given is not None:
+            out, self.given = self.given, None
+            return out
         slots, fan_out, fan_in = self.weight.shape[-3:]
         members = 1 if self.weight.dim() == 3 else self.weight.shape[0]
         rows = x.reshape(members, -1, slots, fan_in).transpose(1, 2).reshape(members * slots, -1, fan_in)

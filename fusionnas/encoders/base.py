@@ -18,7 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fusionnas.feature import Feature, InputSpec
+from fusionnas.feature import Feature, InputSpec, everywhere
 from fusionnas.registry import Registry
 
 
@@ -71,7 +71,7 @@ def register_encoder(name: str) -> Callable[[type[EncoderLayer]], type[EncoderLa
 
 def zero_masked(values: Tensor, mask: Tensor) -> Tensor:
     """(B, T, D) -> (B, T, D), exactly zero where ``mask`` (B, T) is False, whatever was there."""
-    return torch.where(mask.unsqueeze(-1), values, 0.0)
+    return values if everywhere(mask) else torch.where(mask.unsqueeze(-1), values, 0.0)
 
 
 def with_values(feature: Feature, values: Tensor) -> Feature:

@@ -69,6 +69,9 @@ class SearchableEncoder(nn.Module):
         levels: list[Feature] = [self.stem(feature)]
         for index, choices in enumerate(self.layers):
             assert isinstance(choices, nn.ModuleDict)
+            if len(choices) == 1 and float(weights.detach()[index, 0]) == 1:  # as in every relaxation: nothing to mix
+                levels.append(levels[0]._replace(values=next(iter(choices.values()))(levels[-1]).values))
+                continue
             mixed = torch.zeros_like(levels[0].values)
             for place, layer in enumerate(choices.values()):
                 if known is None or known[index][place] != 0:

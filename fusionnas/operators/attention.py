@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from fusionnas.operators.base import everywhere, where_present
+from fusionnas.feature import everywhere
+from fusionnas.operators.base import where_present
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, heads: int = 1) -> Tensor:

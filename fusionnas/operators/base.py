@@ -17,13 +17,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, overload
 
 import torch
 from torch import Tensor, nn
 
 from fusionnas.errors import SpaceError
-from fusionnas.feature import Feature
+from fusionnas.feature import Feature, everywhere
 from fusionnas.registry import Registry
 
 
@@ -119,8 +119,39 @@ def register_operator(name: str) -> Callable[[type[FusionOperator]], type[Fusion
     return operators.register(name)
 
 
+class Slots(Sequence[Feature]):
+    """Vectors that lie side by side already, as features for an operator.
+
+    Args:
+        values: (..., B, k, D), zero where absent.
+        present: (..., B, k).
+    """
+
+    def __init__(self, values: Tensor, present: Tensor) -> None:
+        self.values, self.present = values, present
+
+    def __len__(self) -> int:
+        return self.values.shape[-2]
+
+    @overload
+    def __getitem__(self, index: int) -> Feature: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Slots: ...
+
+    def __getitem__(self, index: int | slice) -> Feature | Slots:
+        if isinstance(index, slice):
+            return Slots(self.values[..., index, :], self.present[..., index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        present = self.present[..., index]
+        return Feature(self.values[..., index, :].unsqueeze(-2), present.unsqueeze(-1), present)
+
+
 def vector_slots(features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
     """k vectors side by side: values (..., B, k, D), zero where absent, and presence (..., B, k)."""
+    if isinstance(features, Slots):
+        return features.values, features.present
     present = torch.stack([feature.present for feature in features], -1)
     values = torch.cat([feature.values for feature in features], -2)
     return where_present(present.unsqueeze(-1), values), present
@@ -135,11 +166,3 @@ def vector_result(values: Tensor, present: Tensor) -> Feature:
 def where_present(present: Tensor, values: Tensor, absent: float | Tensor = 0.0) -> Tensor:
     """``values`` where ``present`` (broadcast against it), else ``absent``; ``values`` itself where all is there."""
     return values if everywhere(present) else torch.where(present, values, absent)
-
-
-def everywhere(flags: Tensor) -> bool:
-    """Whether all flags are known to be true: looked up on a CPU, where that costs a twentieth of a selection.
-
-    False while a program is traced, and on other devices, which would have to wait for the answer.
-    """
-    return flags.device.type == "cpu" and not torch.compiler.is_compiling() and bool(flags.all())

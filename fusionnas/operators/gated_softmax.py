@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusionnas.feature import Feature
+from fusionnas.feature import Feature, everywhere
 from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
 
@@ -56,5 +56,7 @@ class GatedSoftmax(FusionOperator):
 def masked_softmax(logits: Tensor, mask: Tensor, *, dim: int) -> Tensor:
     """Softmax over the places where ``mask`` is True; the others get exactly 0, all of them if there is none."""
     # The lowest number, not minus infinity: a softmax over minus infinities alone is NaN, and so is its gradient.
+    if everywhere(mask):
+        return logits.softmax(dim)
     lowest = torch.where(mask, logits, torch.finfo(logits.dtype).min)
     return torch.where(mask, lowest.softmax(dim), 0.0)

@@ -10,7 +10,8 @@ Shapes: B batch, T tokens, D width, C outputs, P candidates (fusion points, then
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,12 +20,13 @@ from torch.nn import functional
 
 from fusionnas.architecture import Architecture, Point
 from fusionnas.encoders.encoder import SearchableEncoder
-from fusionnas.feature import Feature, Signature, pool
+from fusionnas.feature import Feature, Signature, everywhere, pool
 from fusionnas.layers import Dropout, Linear, leading_block
 from fusionnas.network import Encoded, WidePath, build
 from fusionnas.operators import operators
-from fusionnas.operators.base import FusionOperator
+from fusionnas.operators.base import FusionOperator, Slots, where_present
 from fusionnas.supernet.mixing import Mixing
+from fusionnas.supernet.packing import Packing
 
 if TYPE_CHECKING:
     from fusionnas.space import SearchSpace
@@ -61,6 +63,7 @@ class Supernet(nn.Module):
             )
             for _ in range(fusion.nodes)
         )
+        self._packings = [_packing(node, fusion.inputs[1], fusion.width) for node in self.nodes]
         self.readout = Linear(fusion.width, signature.outputs)
         self.dropout = Dropout(space.file.training.dropout)
         self._tokens = any(operators[name].sequence for name in fusion.operators)
@@ -86,13 +89,15 @@ class Supernet(nn.Module):
         candidates = Candidates([f._replace(values=self.dropout(f.values)) for f in features], tokens=self._tokens)
         ends = mixing.output[len(features) :]
         decided = torch.zeros(())
-        for node, slots, gamma, end in zip(self.nodes, mixing.slots, mixing.operators, ends, strict=True):
+        for index, (node, slots, gamma, end) in enumerate(
+            zip(self.nodes, mixing.slots, mixing.operators, ends, strict=True)
+        ):
             assert isinstance(node, nn.ModuleDict) and self.readout.bias is not None
             for operator, weight in _decisions(node, gamma * end):
                 # What a decision decides has no readout after it, so as much of the readout's bias is taken back.
                 inputs_of = candidates.vectors(slots[:, :-1])[: operator.inputs]
                 decided = decided + weight * (operator(inputs_of).values.squeeze(-2) - self.readout.bias)
-            candidates.append(*_mixed_node(node, candidates, slots, gamma))
+            candidates.append(*_mixed_node(node, self._packings[index], candidates, slots, gamma))
         fused = torch.einsum("p,pbd->bd", mixing.output, torch.stack(candidates.pooled))
         logits: Tensor = decided + self.readout(self.dropout(fused.unsqueeze(-2)).squeeze(-2))
         for name, path in self.wide.items():
@@ -126,6 +131,7 @@ class Candidates:
     def __init__(self, features: list[Feature], *, tokens: bool) -> None:
         self.pooled = [pool(f) for f in features]
         self.present = [f.present for f in features]
+        self._complete = all(map(everywhere, self.present))
         length = max(f.values.shape[-2] for f in features)
         self.sequences = [_lengthen(f, length) for f in features] if tokens else []
 
@@ -133,21 +139,33 @@ class Candidates:
         """Add a node's output."""
         self.pooled.append(pooled)
         self.present.append(sequence.present)
+        self._complete = self._complete and everywhere(sequence.present)
         if self.sequences:
             self.sequences.append(_lengthen(sequence, self.sequences[0].values.shape[-2]))
 
-    def vectors(self, slots: Tensor) -> list[Feature]:
+    def vectors(self, slots: Tensor) -> Slots:
         """One mixed vector per slot; slots (S, P)."""
-        values = torch.einsum("sp,pbd->sbd", slots, torch.stack(self.pooled))
-        present = _any(slots, torch.stack(self.present))
-        return [Feature.vector(v, p) for v, p in zip(values, present, strict=True)]
+        values = torch.einsum("sp,pbd->bsd", slots, torch.stack(self.pooled))
+        present = self._present(slots).transpose(0, 1)
+        return Slots(where_present(present.unsqueeze(-1), values), present)
 
     def tokens(self, slots: Tensor) -> list[Feature]:
         """One mixed sequence per slot: tokens are added position by position."""
         values = torch.einsum("sp,pbtd->sbtd", slots, torch.stack([f.values for f in self.sequences]))
         masks = _any(slots, torch.stack([f.mask for f in self.sequences]))
-        present = _any(slots, torch.stack(self.present))
-        return [Feature(v, m, p) for v, m, p in zip(values, masks, present, strict=True)]
+        return [Feature(v, m, p) for v, m, p in zip(values, masks, self._present(slots), strict=True)]
+
+    def _present(self, slots: Tensor) -> Tensor:
+        """(S, B): some candidate of non-zero weight is there."""
+        if self._complete:
+            return (slots.detach() > 0).any(-1, keepdim=True).expand(-1, len(self.present[0]))
+        return _any(slots, torch.stack(self.present))
+
+
+def _packing(node: nn.Module, slots: int, width: int) -> Packing:
+    assert isinstance(node, nn.ModuleDict)
+    vector = {n: op for n, op in node.items() if isinstance(op, FusionOperator) and not (op.sequence or op.decides)}
+    return Packing(vector, slots, width)
 
 
 def _decisions(node: nn.ModuleDict, weights: Tensor) -> list[tuple[FusionOperator, Tensor]]:
@@ -161,32 +179,39 @@ def _decisions(node: nn.ModuleDict, weights: Tensor) -> list[tuple[FusionOperato
 
 
 def _mixed_node(
-    node: nn.ModuleDict, candidates: Candidates, slots: Tensor, gamma: Tensor
+    node: nn.ModuleDict, packing: Packing, candidates: Candidates, slots: Tensor, gamma: Tensor
 ) -> tuple[Tensor, Feature]:
     """The node's output, pooled (B, D) and as a sequence, mixed over operators with weights ``gamma``."""
     slots = slots[:, :-1]  # the last candidate is "nothing": it adds nothing
-    chosen = gamma.detach() > 0
-    outputs, weights = [], []
-    inputs: dict[bool, list[Feature]] = {}
-    for index, operator in enumerate(node.values()):
+    weights = gamma.detach().tolist()
+    chosen: dict[str, FusionOperator] = {}
+    for (name, operator), weight in zip(node.items(), weights, strict=True):
         assert isinstance(operator, FusionOperator)
-        if not chosen[index] or operator.decides:
-            continue
-        if operator.sequence not in inputs:
-            inputs[operator.sequence] = candidates.tokens(slots) if operator.sequence else candidates.vectors(slots)
-        # An operator that takes fewer inputs than the node has slots reads the first ones, as its decode does.
-        outputs.append(operator(inputs[operator.sequence][: operator.inputs]))
-        weights.append(gamma[index])
-    if not outputs:
+        if weight > 0 and not operator.decides:
+            chosen[name] = operator
+    if not chosen:
         like = candidates.pooled[0]
         return torch.zeros_like(like), Feature.vector(torch.zeros_like(like)).absent()
+    kinds = {operator.sequence for operator in chosen.values()}
+    tokens = candidates.tokens(slots) if True in kinds else []
+    vectors = candidates.vectors(slots) if False in kinds else None
+    with packing.given(vectors.values, chosen) if vectors else nullcontext():
+        # An operator that takes fewer inputs than the node has slots reads the first ones, as its decode does.
+        outputs = [op(_first(tokens if op.sequence else vectors or (), op.inputs)) for op in chosen.values()]
+    own = gamma[[weight > 0 and name in chosen for name, weight in zip(node, weights, strict=True)]]
+    present = outputs[0].present if len(outputs) == 1 else torch.stack([f.present for f in outputs]).any(0)
+    if True not in kinds:
+        values = torch.einsum("o,obtd->btd", own, torch.stack([f.values for f in outputs]))
+        return values.squeeze(-2), Feature(values, present.unsqueeze(-1), present)
     length = max(f.values.shape[-2] for f in outputs)
     longer = [_lengthen(f, length) for f in outputs]
-    values = sum((w * f.values for w, f in zip(weights, longer, strict=True)), torch.zeros(()))
-    pooled = sum((w * pool(f) for w, f in zip(weights, outputs, strict=True)), torch.zeros(()))
-    mask = torch.stack([f.mask for f in longer]).any(0)
-    present = torch.stack([f.present for f in outputs]).any(0)
-    return pooled, Feature(values, mask, present)
+    values = torch.einsum("o,obtd->btd", own, torch.stack([f.values for f in longer]))
+    pooled = torch.einsum("o,obd->bd", own, torch.stack([pool(f) for f in outputs]))
+    return pooled, Feature(values, torch.stack([f.mask for f in longer]).any(0), present)
+
+
+def _first(inputs: Sequence[Feature], count: int) -> Sequence[Feature]:
+    return inputs if count == len(inputs) else inputs[:count]
 
 
 def _lengthen(feature: Feature, length: int) -> Feature:
