@@ -55,14 +55,17 @@ def thinned(points: Sequence[Values], count: int) -> list[int]:
 
 
 def knee(points: Sequence[Values]) -> int:
-    """The point of a front that is farthest below the plane through its ends, each value scaled to 0..1.
+    """The point of a front that is farthest below the line through its ends, each value scaled to 0..1.
 
-    Source: Das, "On characterizing the 'knee' of the Pareto curve", Structural Optimization 1999.
+    Source: Das, "On characterizing the 'knee' of the Pareto curve", Structural Optimization 1999. Departs from it: the
+    first value weighs as much as the mean of all others, since costs of one network go together, and three of them
+    would outvote any score.
     """
     low, high = [min(v) for v in zip(*points, strict=True)], [max(v) for v in zip(*points, strict=True)]
 
     def height(i: int) -> float:
-        return math.fsum((v - a) / (b - a) for v, a, b in zip(points[i], low, high, strict=True) if b > a)
+        score, *costs = ((v - a) / (b - a) if b > a else 0.0 for v, a, b in zip(points[i], low, high, strict=True))
+        return score + math.fsum(costs) / max(len(costs), 1)
 
     return min(range(len(points)), key=lambda i: (height(i), i))
 

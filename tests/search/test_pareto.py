@@ -32,7 +32,9 @@ def test_thinning_keeps_the_best_first_value_and_spreads() -> None:
 
 def test_the_knee_is_where_little_more_of_one_costs_much_of_the_other() -> None:
     assert knee([(0.20, 50_000), (0.21, 9_000), (0.60, 1_000)]) == 1
-    assert knee([(0.3, 5.0)]) == 0
+    assert knee([(0.3, 5.0)]) == knee([(0.3,)]) == 0
+    # Three costs that go together do not outvote the score.
+    assert knee([(0.2, 7_000, 7_000, 7_000), (0.9, 50, 50, 50), (0.21, 6_000, 6_000, 6_000)]) == 2
 
 
 def test_hypervolume_of_hand_made_cases() -> None:
