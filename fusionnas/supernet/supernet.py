@@ -141,7 +141,9 @@ class Candidates:
         self.present.append(sequence.present)
         self._complete = self._complete and everywhere(sequence.present)
         if self.sequences:
-            self.sequences.append(_lengthen(sequence, self.sequences[0].values.shape[-2]))
+            # An operator may give more tokens than any modality has.
+            length = max(f.values.shape[-2] for f in (sequence, self.sequences[0]))
+            self.sequences = [_lengthen(f, length) for f in (*self.sequences, sequence)]
 
     def vectors(self, slots: Tensor) -> Slots:
         """One mixed vector per slot; slots (S, P)."""

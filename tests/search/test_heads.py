@@ -18,7 +18,7 @@ from fusionnas.search.stack import HeadStack
 from fusionnas.space import SearchSpace
 from fusionnas.supernet import Alphas, Supernet
 from fusionnas.supernet.mixing import even
-from tests.spaces import DECISIONS, OPERATORS, tiny_data, tiny_signature, tiny_space
+from tests.spaces import tiny_data, tiny_signature, tiny_space
 
 SETTINGS = HeadSettings(width=8, outputs=1, batch_size=32, dropout=0.2)
 
@@ -69,10 +69,11 @@ def test_batches_are_a_function_of_the_seed_and_dropout_keeps_the_mean(caches: d
     "operators",
     [("additive",), ("low_rank_tensor",), ("cross_attention",), ("gated", "mlp"), ("multiplicative", "cross_attention"),
      ("cross_attention", "cross_attention"), ("cross_attention", "gated"), ("late_stacking",),
-     ("gated", "late_probabilities")],
+     ("gated", "late_probabilities"), ("memory_fusion",), ("raven", "crossmodal_transformer"),
+     ("mag", "ctc_alignment")],
 )  # fmt: skip
 def test_stacked_heads_equal_single_heads(caches: dict[str, Cache], operators: tuple[str, ...]) -> None:
-    space = tiny_space(operators=(*OPERATORS, *DECISIONS))
+    space = tiny_space(operators=tuple(dict.fromkeys(("additive", *operators))))
     members = candidates_of(space, operators, 6)
     stack = HeadStack(members, SETTINGS, space.points())
     alone = SequentialHeads(members, SETTINGS, space.points())

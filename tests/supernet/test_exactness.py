@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusionnas.network import build
+from fusionnas.operators import operators
 from fusionnas.supernet import Alphas, Supernet, discretize, one_hot
 from fusionnas.supernet.mixing import even, level, softmax
 from tests.spaces import DECISIONS, OPERATORS, random_inputs, tiny_signature, tiny_space
@@ -41,6 +43,21 @@ def test_supernet_at_one_hot_equals_the_built_network(
         mixed = supernet(inputs, one_hot(space, architecture, dtype=torch.float64))
         alone = network(inputs)
     torch.testing.assert_close(mixed, alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in operators if name not in (*OPERATORS, *DECISIONS)])
+def test_every_operator_is_exact_beside_one_that_reads_vectors_and_one_that_reads_tokens(name: str) -> None:
+    space = tiny_space(nodes=3, inputs="2", operators=tuple({name, "additive", "cross_attention"}))
+    torch.manual_seed(0)
+    supernet = Supernet(space, tiny_signature()).double().eval()
+    inputs, rng = random_inputs(7, 1, dtype=torch.float64), random.Random(2)
+    drawn = (space.sample(rng, nodes=3) for _ in range(1000))
+    for architecture in itertools.islice((a for a in drawn if name in {n.operator for n in a.nodes}), 3):
+        network = build(space, architecture, tiny_signature()).double().eval()
+        network.load_state_dict(supernet.extract(architecture))
+        with torch.no_grad():
+            mixed = supernet(inputs, one_hot(space, architecture, dtype=torch.float64))
+            torch.testing.assert_close(mixed, network(inputs), rtol=0, atol=1e-6)
 
 
 @settings(max_examples=30, deadline=None)
