@@ -44,8 +44,11 @@ def list_entries(
 def _operators() -> list[Row]:
     from fusionnas.operators import operators
 
-    rows = [(operators[name].facts.rank, name) for name in operators]
-    return [{"name": name, **asdict(operators[name].facts)} for _, name in sorted(rows)]
+    rows = [(operators[name].facts.rank, name, operators[name]) for name in operators]
+    return [
+        {"name": name, "reads": cls.reads(), "inputs": cls.takes(), "ordered": cls.ordered, **asdict(cls.facts)}
+        for _, name, cls in sorted(rows, key=lambda row: row[:2])
+    ]
 
 
 def _encoders() -> list[Row]:
@@ -140,4 +143,4 @@ _LISTS: dict[str, Callable[[], list[Row]]] = {
     "benchmarks": _benchmarks,
 }
 # Too long for a table of a terminal's width; ``--json`` has them.
-_ONLY_JSON = ("rank", "view", "path")
+_ONLY_JSON = ("view", "path")

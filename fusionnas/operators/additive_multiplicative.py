@@ -37,6 +37,7 @@ class AdditiveMultiplicative(FusionOperator):
         parameters="k·D² + D + k·(D² + D) + D²",
         macs="2·k·D² + D²",
         rank=3,
+        absent="its term is left out, its factor is 1",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

@@ -33,6 +33,7 @@ class AlignedBlock(FusionOperator):
         parameters="(k - 1)·D² + 5·D² + 11·D",
         macs="(k + 4)·T0·D², T0 tokens of input 0",
         rank=9,
+        absent="its terms are left out; without the first, so is the output",
     )
     ordered: ClassVar[bool] = True
     sequence: ClassVar[bool] = True

@@ -29,6 +29,7 @@ class AttentionGate(FusionOperator):
         parameters="k²·D + k + k·D² + k·D",
         macs="k²·D + k·D²",
         rank=7,
+        absent="its weight goes to the others",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

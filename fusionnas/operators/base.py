@@ -38,6 +38,7 @@ class OperatorFacts:
         parameters: closed form in k (inputs) and D (width), plain text.
         macs: closed form per sample, T tokens where they count.
         rank: place on the homogeneous-to-heterogeneous chart, 1 = most homogeneous.
+        absent: what an absent input becomes, so that it adds nothing.
     """
 
     formula: str
@@ -46,6 +47,7 @@ class OperatorFacts:
     parameters: str
     macs: str
     rank: int
+    absent: str = "its terms are left out"
 
 
 class FusionOperator(nn.Module, abc.ABC):
@@ -87,6 +89,17 @@ class FusionOperator(nn.Module, abc.ABC):
     def over(self, inputs: int) -> FusionOperator:
         """A fresh operator of this form over another number of inputs."""
         return type(self)(inputs, self.width)
+
+    @classmethod
+    def takes(cls) -> str:
+        """How many inputs, in words."""
+        low, high = cls.inputs_range
+        return f"{low} or more" if high is None else str(low) if low == high else f"{low} to {high}"
+
+    @classmethod
+    def reads(cls) -> str:
+        """What of its inputs: tokens, vectors, or the predictions that experts make of vectors."""
+        return "tokens" if cls.sequence else "predictions" if cls.decides else "vectors"
 
     @abc.abstractmethod
     def forward(self, features: Sequence[Feature]) -> Feature:

@@ -28,6 +28,7 @@ class Bilinear(FusionOperator):
         parameters="k·(k - 1)/2·D³ + D",
         macs="k·(k - 1)/2·D³",
         rank=3,
+        absent="its pairs are left out",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

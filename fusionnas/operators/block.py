@@ -38,6 +38,7 @@ class Block(FusionOperator):
         parameters="k·D·(D + 1) + 4·k·D·(D/c + 1) + D² + D, c = gcd(D, 4)",
         macs="k·D² + 4·k·D·D/c + D², c = gcd(D, 4)",
         rank=3,
+        absent="its factor is 1",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

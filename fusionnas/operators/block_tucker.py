@@ -36,6 +36,7 @@ class BlockTucker(FusionOperator):
         parameters="k·D·(D + 1) + D·s^k + D + D² + D, s = gcd(D, 8)",
         macs="k·D² + D·s^k + D², s = gcd(D, 8)",
         rank=3,
+        absent="the first unit vector: what is left is a slice of the core",
     )
     inputs_range: ClassVar[tuple[int, int | None]] = (2, 4)
 

@@ -29,6 +29,7 @@ class Concat(FusionOperator):
         parameters="k·D² + D",
         macs="k·D²",
         rank=2,
+        absent="zeros",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

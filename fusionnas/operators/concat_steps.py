@@ -31,6 +31,7 @@ class ConcatSteps(FusionOperator):
         parameters="k·D² + D",
         macs="Tm·k·D², Tm tokens of the longest input",
         rank=2,
+        absent="zeros",
     )
     sequence: ClassVar[bool] = True
 

@@ -33,6 +33,7 @@ class CrossAttention(FusionOperator):
         parameters="(k - 1)·4·D² + 4·D² + 7·D",
         macs="(k - 1)·2·T0·D² + (T - T0)·2·D² + 2·T0·(T - T0)·D + 4·T0·D², T tokens in all, T0 of input 0",
         rank=9,
+        absent="its terms are left out; without the first, so is the output",
     )
     ordered: ClassVar[bool] = True
     sequence: ClassVar[bool] = True

@@ -35,6 +35,7 @@ class CrossmodalTransformer(FusionOperator):
         parameters="k·(3·(12·D² + 13·D) + 4·D) + k·D² + D",
         macs="(k - 1)·24·T·D² + 4·(T² - Q)·D + 12·T·D² + 2·Q·D + k·D², Q the sum of T_j²",
         rank=9,
+        absent="neither target nor source",
     )
     sequence: ClassVar[bool] = True
 

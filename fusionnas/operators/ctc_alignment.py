@@ -38,6 +38,7 @@ class CtcAlignment(FusionOperator):
         parameters="(k - 1)·(8·D² + 8·D + D² + D + 1) + D² + k·D² + D",
         macs="(T - T0)·(9·D² + D) + 2·T0·(T - T0)·D + T0·D² + T0·k·D², T tokens in all, T0 of input 0",
         rank=9,
+        absent="its terms are left out; without the first, so is the output",
     )
     ordered: ClassVar[bool] = True
     sequence: ClassVar[bool] = True

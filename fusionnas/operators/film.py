@@ -25,6 +25,7 @@ class Film(FusionOperator):
         parameters="D² + 2·(k - 1)·D² + 2·D",
         macs="D² + 2·(k - 1)·D²",
         rank=7,
+        absent="zeros; without the first, the shift alone is left",
     )
     ordered: ClassVar[bool] = True
 

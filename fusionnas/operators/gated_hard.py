@@ -36,6 +36,7 @@ class GatedHard(FusionOperator):
         parameters="k²·D² + k·D + k·D² + k·D",
         macs="k²·D² + k·D²",
         rank=7,
+        absent="its term is left out; other gates see zeros",
     )
     straight_through: ClassVar[bool] = True
 

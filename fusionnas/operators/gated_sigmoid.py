@@ -32,6 +32,7 @@ class GatedSigmoid(FusionOperator):
         parameters="k²·D² + k·D + k·D² + k·D",
         macs="k²·D² + k·D²",
         rank=7,
+        absent="its term is left out; other gates see zeros",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

@@ -29,6 +29,7 @@ class GatedSoftmax(FusionOperator):
         parameters="k²·D² + k·D + k·D² + k·D",
         macs="k²·D² + k·D²",
         rank=7,
+        absent="its weight goes to the others",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

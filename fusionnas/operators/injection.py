@@ -27,6 +27,7 @@ def _facts(activation: str) -> OperatorFacts:
         parameters="k·D² + D",
         macs="k·D²",
         rank=8,
+        absent="zeros",
     )
 
 

@@ -34,6 +34,7 @@ class JointTransformer(FusionOperator):
         parameters="16·D² + (21 + k)·D",
         macs="2·(8·N·D² + 2·N²·D), N = 1 + T",
         rank=10,
+        absent="its tokens are not read",
     )
     sequence: ClassVar[bool] = True
 

@@ -24,6 +24,7 @@ class LateLogits(Decision, FusionOperator):
         parameters="k·C·(D + 1) + k, C logits",
         macs="k·C·D, C logits",
         rank=1,
+        absent="its weight goes to the others",
     )
 
     def __init__(self, inputs: int, width: int, outputs: int | None = None) -> None:

@@ -26,6 +26,7 @@ class LateProduct(Decision, FusionOperator):
         parameters="k·C·(D + 1) + k, C logits",
         macs="k·C·D, C logits",
         rank=1,
+        absent="its expert's factor is 1",
     )
 
     def __init__(self, inputs: int, width: int, outputs: int | None = None) -> None:

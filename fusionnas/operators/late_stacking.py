@@ -28,6 +28,7 @@ class LateStacking(Decision, FusionOperator):
         parameters="k·C·(D + 1) + k·C² + C, C logits",
         macs="k·C·D + k·C², C logits",
         rank=1,
+        absent="its expert counts as undecided",
     )
 
     def __init__(self, inputs: int, width: int, outputs: int | None = None) -> None:

@@ -29,6 +29,7 @@ class LateVote(Decision, FusionOperator):
         parameters="k·C·(D + 1), C logits",
         macs="k·C·D, C logits",
         rank=1,
+        absent="its expert has no vote",
     )
     straight_through: ClassVar[bool] = True
 

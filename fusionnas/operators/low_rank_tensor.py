@@ -41,6 +41,7 @@ class LowRankTensor(FusionOperator):
         parameters="4·k·D·(D + 1) + 4 + D",
         macs="4·k·D²",
         rank=4,
+        absent="its factor is 1",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

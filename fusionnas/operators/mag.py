@@ -31,6 +31,7 @@ class Mag(Shift, FusionOperator):
         parameters="(k - 1)·(2·D² + D + D² + D) + 2·D",
         macs="T0·(k - 1)·3·D², T0 tokens of input 0",
         rank=6,
+        absent="shifts by 0; without the first, so is the output",
     )
     ordered: ClassVar[bool] = True
     sequence: ClassVar[bool] = True

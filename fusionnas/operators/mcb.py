@@ -36,6 +36,7 @@ class Mcb(FusionOperator):
         parameters="4·D² + D",
         macs="4·D²",
         rank=3,
+        absent="its spectrum is 1",
     )
     # Every place has hashes of its own, so inputs that change places are other features.
     ordered: ClassVar[bool] = True

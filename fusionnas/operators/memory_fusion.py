@@ -132,6 +132,7 @@ class MemoryFusion(FusionOperator):
         parameters="k·4·D·(2·D + 2) + 4·k·D² + D + 2·k·D + 2·k·D² + 2·D + D² + 4·k·D² + 4·D² + 4·D + k·D² + 2·D² + 2·D",
         macs="Tm·(18·k·D² + 5·D²) + (k + 2)·D², Tm tokens of the longest input",
         rank=9,
+        absent="its states stay zero and are not attended to",
     )
     sequence: ClassVar[bool] = True
 

@@ -44,6 +44,7 @@ class Mfb(FusionOperator):
         parameters="2·k·D·(D + 1) + D² + D",
         macs="2·k·D² + D²",
         rank=3,
+        absent="its factor is 1",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

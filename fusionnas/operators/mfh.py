@@ -44,6 +44,7 @@ class Mfh(FusionOperator):
         parameters="4·k·D·(D + 1) + 2·D² + D",
         macs="4·k·D² + 2·D²",
         rank=3,
+        absent="its factor is 1",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

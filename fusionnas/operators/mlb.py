@@ -32,6 +32,7 @@ class Mlb(FusionOperator):
         parameters="k·(D² + D) + D² + D",
         macs="k·D² + D²",
         rank=3,
+        absent="its factor is 1",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

@@ -27,6 +27,7 @@ class Mlp(FusionOperator):
         parameters="k·2·D² + 2·D + 2·D² + D",
         macs="k·2·D² + 2·D²",
         rank=8,
+        absent="zeros",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

@@ -65,6 +65,7 @@ class ModalityShift(Shift, FusionOperator):
         parameters="(k - 1)·(2·D² + D + D² + D) + 2·D",
         macs="(k - 1)·3·D²",
         rank=6,
+        absent="shifts by 0; without the first, the normalised shift is left",
     )
     ordered: ClassVar[bool] = True
 

@@ -30,6 +30,7 @@ class MultiplicativeInteraction(FusionOperator):
         parameters="k·(k - 1)/2·D³ + k·D² + D",
         macs="k·(k - 1)/2·D³ + k·D²",
         rank=3,
+        absent="its term and its pairs are left out",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

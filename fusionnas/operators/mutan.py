@@ -40,6 +40,7 @@ class Mutan(FusionOperator):
         parameters="k·D·(D + 1) + 4·k·D·(D + 1) + D² + D",
         macs="5·k·D² + D²",
         rank=3,
+        absent="its factor is 1",
     )
 
     def __init__(self, inputs: int, width: int) -> None:

@@ -32,6 +32,7 @@ class NonLocalGate(FusionOperator):
         parameters="D² + (k - 1)·2·D²",
         macs="T0·D² + (T - T0)·2·D² + 2·T0·(T - T0)·D, T tokens in all, T0 of input 0",
         rank=7,
+        absent="its terms are left out; without the first, so is the output",
     )
     ordered: ClassVar[bool] = True
     sequence: ClassVar[bool] = True

@@ -34,6 +34,7 @@ class Polynomial(FusionOperator):
         parameters="4·(k·D + 1)·D + 4 + D",
         macs="4·k·D²",
         rank=5,
+        absent="zeros",
     )
     order: ClassVar[int] = 2
 

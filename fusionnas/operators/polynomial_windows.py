@@ -37,6 +37,7 @@ class PolynomialWindows(FusionOperator):
         parameters="8·k·D² + 5·D + 4 + 16·D² + 5·D + 4",
         macs="Tm·(8·k·D² + 16·D²), Tm tokens of the longest input",
         rank=5,
+        absent="zeros",
     )
     sequence: ClassVar[bool] = True
 

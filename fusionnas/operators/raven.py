@@ -35,6 +35,7 @@ class Raven(FusionOperator):
         parameters="(k - 1)·(8·D² + 8·D + 2·D + 1 + D²)",
         macs="(T - T0)·8·D² + (k - 1)·T0·(2·D + D²), T tokens in all, T0 of input 0",
         rank=6,
+        absent="shifts by 0; without the first, so is the output",
     )
     ordered: ClassVar[bool] = True
     sequence: ClassVar[bool] = True

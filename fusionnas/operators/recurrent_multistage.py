@@ -39,6 +39,7 @@ class RecurrentMultistage(FusionOperator):
         parameters="k·4·D·(3·D + 1) + 4·k·D·(2·k·D + 2) + k²·D² + k·D + 4·D·(k·D + D + 2) + 3·D² + D + (k + 1)·D² + D",
         macs="Tm·(24·k·D² + 27·k²·D² + 15·D²) + (k + 1)·D², Tm tokens of the longest input",
         rank=9,
+        absent="its states stay zero and are not attended to",
     )
     sequence: ClassVar[bool] = True
 

@@ -34,6 +34,7 @@ class SharedPerceiver(FusionOperator):
         parameters="24·D² + 37·D",
         macs="(48·k + 2·T)·D² + 16·T·D + k²·b, b = 64·D² + 128·D",
         rank=10,
+        absent="it is read by nobody and is in no pair",
     )
     sequence: ClassVar[bool] = True
 

@@ -29,6 +29,7 @@ class SqueezeExcite(FusionOperator):
         parameters="k·D² + D + D² + D",
         macs="k·D² + D²",
         rank=7,
+        absent="zeros; without the first, so is the output",
     )
     ordered: ClassVar[bool] = True
     sequence: ClassVar[bool] = True

@@ -49,6 +49,7 @@ class TensorFusion(FusionOperator):
         parameters="k·q·(D + 1) + (q + 1)^k·D + D, q = min(D, 8)",
         macs="k·q·D + (q + 1)^k·D, q = min(D, 8)",
         rank=4,
+        absent="0 behind its 1: what is left is the sub-tensor of the others",
     )
     inputs_range: ClassVar[tuple[int, int | None]] = (2, 6)
 

@@ -42,6 +42,7 @@ class Tucker(FusionOperator):
         parameters="k·q·(D + 1) + q^(k + 1) + q + q·D + D, q = min(D, 16)",
         macs="k·q·D + q^(k + 1) + q·D, q = min(D, 16)",
         rank=3,
+        absent="the first unit vector: what is left is a slice of the core",
     )
     inputs_range: ClassVar[tuple[int, int | None]] = (2, 4)
 

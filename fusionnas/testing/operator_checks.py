@@ -1,8 +1,4 @@
-"""What a fusion operator must obey beyond being a good module; each check takes the class.
-
-"MACs" are the multiply-adds of matrix products (mm, bmm, addmm, baddbmm and the two products of attention), per
-sample, as ``torch.utils.flop_counter`` counts them; elementwise work, normalisation and softmax are left out.
-"""
+"""What a fusion operator must obey beyond being a good module; each check takes the class."""
 
 from __future__ import annotations
 
@@ -11,12 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from fusionnas.feature import Feature
 from fusionnas.layers import leading_block, stack_modules
 from fusionnas.operators.base import FusionOperator
+from fusionnas.operators.measure import measured_macs, measured_parameters
 from fusionnas.testing import module_checks
 from fusionnas.testing.conformance import Violation, require, require_close, seeded
 from fusionnas.testing.module_checks import Subject, features, without
@@ -40,7 +35,7 @@ def subjects(cls: Operator) -> Iterator[Subject]:
 
 def check_facts(cls: Operator) -> None:
     """Formula, source with year, departures, costs and rank are said."""
-    for key in ("formula", "source", "departs", "parameters", "macs"):
+    for key in ("formula", "source", "departs", "parameters", "macs", "absent"):
         require(str(getattr(cls.facts, key)).strip(), f"facts.{key} is empty")
     require(re.search(r"\b(19|20)\d\d\b", cls.facts.source), f"facts.source names no year: '{cls.facts.source}'")
     require(cls.facts.rank >= 1, f"facts.rank is {cls.facts.rank}, expected 1 or more")
@@ -51,7 +46,7 @@ def check_parameters(cls: Operator) -> None:
     """``count_parameters`` is exact."""
     for inputs in _inputs(cls):
         for width in (8, 12):
-            actual = sum(p.numel() for p in cls(inputs, width).parameters())
+            actual = measured_parameters(cls, inputs, width)
             said = cls.count_parameters(inputs, width)
             require(said == actual, f"{inputs} inputs of width {width}: count_parameters {said}, actual {actual}")
 
@@ -59,11 +54,9 @@ def check_parameters(cls: Operator) -> None:
 def check_macs(cls: Operator) -> None:
     """``count_macs`` is exact."""
     for subject in subjects(cls):
-        module, counter = subject.build(), FlopCounterMode(display=False)
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-            subject.call(module, features(subject.tokens, 8, batch=2))
-        said, actual = cls.count_macs(len(subject.tokens), 8, subject.tokens), counter.get_total_flops() / 4
-        require(said == actual, f"{subject.label}, tokens {subject.tokens}: count_macs {said}, measured {actual:g}")
+        inputs, tokens = len(subject.tokens), subject.tokens
+        said, actual = cls.count_macs(inputs, 8, tokens), measured_macs(cls, inputs, 8, tokens)
+        require(said == actual, f"{subject.label}, tokens {tokens}: count_macs {said}, measured {actual:g}")
 
 
 def check_presence(cls: Operator) -> None:

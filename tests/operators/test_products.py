@@ -68,6 +68,24 @@ def test_low_rank_tensor_is_the_expanded_tensor_fusion():
     torch.testing.assert_close(full(inputs).values, low(inputs).values, atol=1e-10, rtol=0)
 
 
+def test_low_rank_tensor_without_an_input_is_that_of_the_others():
+    three, two, inputs = build("low_rank_tensor", 3), build("low_rank_tensor", 2), vectors(3)
+    state = three.state_dict()
+    two.load_state_dict({name: value[[0, 2]] if name.startswith("factors") else value for name, value in state.items()})
+    expected = two([inputs[0], inputs[2]]).values
+    torch.testing.assert_close(three([inputs[0], inputs[1].absent(), inputs[2]]).values, expected)
+
+
+def test_low_rank_tensor_at_an_input_of_zeros_is_that_of_the_others_with_scales_of_its_constants():
+    """The fall-back of the source, whose absent input is 0: each rank is rescaled by the constants of that factor."""
+    operator, (a, b) = build("low_rank_tensor"), vectors(2)
+    zero = b._replace(values=torch.zeros_like(b.values))
+    first = (values(a) @ operator.factors.weight[0].T + operator.factors.bias[0]).unflatten(1, (4, 4))
+    constants = operator.factors.bias[1].unflatten(0, (4, 4))
+    expected = torch.einsum("r,brd,rd->bd", operator.scales, first, constants) + operator.bias
+    torch.testing.assert_close(values(operator([a, zero])), expected)
+
+
 def test_tensor_is_the_outer_product():
     operator, (a, b) = plain_tensor(2, 3), vectors(2, 3)
     ones = torch.ones(5, 1, dtype=torch.float64)
