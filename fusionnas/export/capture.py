@@ -21,6 +21,7 @@ from fusionnas.feature import Feature
 from fusionnas.gates.conditional import conditional
 from fusionnas.gates.network import GatedNetwork
 from fusionnas.network import FusionNetwork
+from fusionnas.operators.base import FusionOperator
 
 T = TypeVar("T")
 KINDS = ("values", "mask", "present")
@@ -108,6 +109,7 @@ def _captured(program: Program, lengths: Sequence[str], write: Callable[..., Any
 
 
 def _fixed(network: FusionNetwork) -> Iterator[tuple[str, str]]:
+    recurrent = [node for node in network.head.nodes if isinstance(node, FusionOperator) and node.fixed_length]
     for name, encoder in network.encoders.items():
         assert isinstance(encoder, Encoder)
         layers = [layer for layer in encoder.modules() if isinstance(layer, EncoderLayer) and layer.fixed_length]
@@ -115,6 +117,8 @@ def _fixed(network: FusionNetwork) -> Iterator[tuple[str, str]]:
             yield name, "tokens are patches of an image"
         elif layers and network.signature.inputs[name].tokens > 1:
             yield name, layers[0].fixed_length
+        elif recurrent and network.signature.inputs[name].tokens > 1:
+            yield name, recurrent[0].fixed_length
 
 
 def first_line(error: BaseException) -> str:

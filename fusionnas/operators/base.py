@@ -58,6 +58,7 @@ class FusionOperator(nn.Module, abc.ABC):
         ordered: whether exchanging two inputs can change what the operator is able to compute.
         sequence: True = reads tokens (..., B, T, D); False = reads pooled vectors, T = 1.
         stackable: True = built from :mod:`fusionnas.layers` and elementwise operations alone.
+        fixed_length: why an exported program can take no other number of tokens than in training; "" = it can.
         straight_through: True = some values are hard choices whose gradient is that of a soft form.
         inputs_range: fewest and most inputs; most may be None.
         decides: True = fuses predictions to logits (:mod:`fusionnas.operators.decision`): the last node alone.
@@ -67,6 +68,7 @@ class FusionOperator(nn.Module, abc.ABC):
     ordered: ClassVar[bool] = False
     sequence: ClassVar[bool] = False
     stackable: ClassVar[bool] = True
+    fixed_length: ClassVar[str] = ""
     straight_through: ClassVar[bool] = False
     inputs_range: ClassVar[tuple[int, int | None]] = (2, None)
     decides: ClassVar[bool] = False

@@ -12,7 +12,7 @@ from torch.nn import functional
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear
 from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator
-from fusionnas.operators.recurrent import Lstm, lstm_parameters
+from fusionnas.operators.recurrent import FIXED_LENGTH, Lstm, lstm_parameters
 
 WEIGHT = 0.1
 
@@ -42,6 +42,7 @@ class CtcAlignment(FusionOperator):
     )
     ordered: ClassVar[bool] = True
     sequence: ClassVar[bool] = True
+    fixed_length: ClassVar[str] = FIXED_LENGTH
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__(inputs, width)

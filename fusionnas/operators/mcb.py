@@ -8,10 +8,18 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    register_operator,
+    vector_result,
+    vector_slots,
+    where_present,
+)
 
 FACTOR = 4
 
@@ -56,15 +64,16 @@ class Mcb(FusionOperator):
         precise = torch.promote_types(values.dtype, torch.float32)  # there is no transform of half precision on CPUs
         spectra = []
         for slot, (x, there) in enumerate(zip(values.to(precise).unbind(-2), present.unbind(-1), strict=True)):
-            spectrum = torch.fft.rfft(self._sketched(slot, x), norm="ortho")
-            spectra.append(torch.where(there.unsqueeze(-1), spectrum, torch.ones_like(spectrum)))
+            spectra.append(torch.fft.rfft(self._sketched(slot, x, there), norm="ortho"))
         sketch = torch.fft.irfft(functools.reduce(torch.mul, spectra), n=FACTOR * self.width, norm="ortho")
         return vector_result(self.project(sketch.to(values.dtype)), present.any(-1))
 
-    def _sketched(self, slot: int, x: Tensor) -> Tensor:
-        """(..., D) -> (..., 4 D), scaled to unit variance."""
+    def _sketched(self, slot: int, x: Tensor, there: Tensor) -> Tensor:
+        """(..., D) -> (..., 4 D), scaled to unit variance; where absent, what has the spectrum 1."""
         empty = x.new_zeros(*x.shape[:-1], FACTOR * self.width)
-        return empty.index_add(-1, self.places[slot], x * self.signs[slot].to(x.dtype) * FACTOR**0.5)
+        sketch = empty.index_add(-1, self.places[slot], x * self.signs[slot].to(x.dtype) * FACTOR**0.5)
+        pulse = functional.one_hot(self.places.new_zeros(()), FACTOR * self.width) * (FACTOR * self.width) ** 0.5
+        return where_present(there.unsqueeze(-1), sketch, pulse.to(x.dtype))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

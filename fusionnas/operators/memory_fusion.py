@@ -13,7 +13,7 @@ from fusionnas.feature import Feature
 from fusionnas.layers import Linear
 from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result
 from fusionnas.operators.gated_softmax import masked_softmax
-from fusionnas.operators.recurrent import Lstm, lstm_parameters
+from fusionnas.operators.recurrent import FIXED_LENGTH, Lstm, lstm_parameters
 from fusionnas.operators.steps import aligned
 
 
@@ -135,6 +135,7 @@ class MemoryFusion(FusionOperator):
         absent="its states stay zero and are not attended to",
     )
     sequence: ClassVar[bool] = True
+    fixed_length: ClassVar[str] = FIXED_LENGTH
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__(inputs, width)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from fusionnas.layers import Linear
 
+FIXED_LENGTH = "an operator runs step by step, and a captured program has a fixed number of steps"
+
 
 class Lstm(nn.Module):
     """One layer; the bias of the forget gate starts at 1.

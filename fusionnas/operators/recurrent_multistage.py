@@ -12,7 +12,7 @@ from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result
 from fusionnas.operators.gated_softmax import masked_softmax
-from fusionnas.operators.recurrent import lstm_cell, lstm_parameters, open_forget_gate
+from fusionnas.operators.recurrent import FIXED_LENGTH, lstm_cell, lstm_parameters, open_forget_gate
 from fusionnas.operators.steps import aligned
 
 STAGES = 3
@@ -42,6 +42,7 @@ class RecurrentMultistage(FusionOperator):
         absent="its states stay zero and are not attended to",
     )
     sequence: ClassVar[bool] = True
+    fixed_length: ClassVar[str] = FIXED_LENGTH
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__(inputs, width)

@@ -27,8 +27,9 @@ def aligned(features: Sequence[Feature]) -> tuple[list[Tensor], Tensor]:
     steps = (masks & ~single.unsqueeze(-2)).any(-1)
     some = masks.any(-1)
     first = some & (some.cumsum(-1) == 1)
-    steps = torch.where(steps.any(-1, keepdim=True), steps, first)
-    real = torch.where(single.unsqueeze(-2), steps.unsqueeze(-1), masks)
+    # Flags are joined, not selected: ONNX Runtime has no selection among booleans.
+    steps = steps | (first & ~steps.any(-1, keepdim=True))
+    real = (steps.unsqueeze(-1) & single.unsqueeze(-2)) | (masks & ~single.unsqueeze(-2))
     values = []
     for feature, alone, here in zip(features, single.unbind(-1), real.unbind(-1), strict=True):
         spread = torch.where(alone[..., None, None], pool(feature).unsqueeze(-2), _fitted_values(feature, length))

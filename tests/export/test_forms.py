@@ -161,3 +161,13 @@ def test_tied_tensors_are_written_and_read(tmp_path: Path):
 
     other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     assert torch.equal(other.encoders["b"].layers[1]["tcn"].far.bias, network.encoders["b"].layers[1]["tcn"].near.bias)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["python", "onnx"])
+@pytest.mark.parametrize("name", list(operators))
+def test_every_operator_can_be_exported(name: str, form: str, tmp_path: Path):
+    node = Node((Point("b", 2), Point("a", 1)), name)
+    architecture = SPACE.architecture([node], layers={"b": ("tcn", "tcn")})
+    _, difference = written(forms[form], network_of(architecture), tmp_path)
+    assert difference <= 1e-5
