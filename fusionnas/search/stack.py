@@ -125,8 +125,9 @@ def _input(batch: Batch, slot: _Slot, outputs: list[Feature], tokens: bool) -> F
     feature = batch.features(slot.rows, tokens=tokens)
     for node, here in slot.nodes:
         assert here is not None
-        fitted = _lengthen(outputs[node], feature.values.shape[-2]) if tokens else _vector(outputs[node])
-        feature = _where(here, fitted, feature)
+        output = outputs[node] if tokens else _vector(outputs[node])
+        length = max(f.values.shape[-2] for f in (output, feature))  # an operator may give more than any modality has
+        feature = _where(here, _lengthen(output, length), _lengthen(feature, length))
     return feature
 
 

@@ -70,7 +70,7 @@ def test_batches_are_a_function_of_the_seed_and_dropout_keeps_the_mean(caches: d
     [("additive",), ("low_rank_tensor",), ("cross_attention",), ("gated", "mlp"), ("multiplicative", "cross_attention"),
      ("cross_attention", "cross_attention"), ("cross_attention", "gated"), ("late_stacking",),
      ("gated", "late_probabilities"), ("memory_fusion",), ("raven", "crossmodal_transformer"),
-     ("mag", "ctc_alignment")],
+     ("mag", "ctc_alignment"), ("shared_perceiver", "cross_attention"), ("aligned_block", "joint_transformer")],
 )  # fmt: skip
 def test_stacked_heads_equal_single_heads(caches: dict[str, Cache], operators: tuple[str, ...]) -> None:
     space = tiny_space(operators=tuple(dict.fromkeys(("additive", *operators))))
