@@ -87,6 +87,14 @@ def test_exports_agree_with_eager(run: fn.SearchRun) -> None:
         assert set(rows) == {"1", "2", "33"} and all(row["max_difference"] <= allowed for row in rows.values())
 
 
+def test_results_say_what_a_missing_modality_costs(run: fn.SearchRun) -> None:
+    told = run.results["robustness"]
+    assert told["trained_for"] == 0.0 and set(told["missing"]) == set(run.results["modalities"])
+    accuracy = run.results["test"]["accuracy"]
+    assert all(set(row) == set(run.results["test"]) for row in told["missing"].values())
+    assert min(row["accuracy"] for row in told["missing"].values()) < accuracy
+
+
 def test_a_model_card_tells_what_the_network_is_and_how_well_it_did(run: fn.SearchRun) -> None:
     text = (run.path / "export" / "README.md").read_text()
     assert text.startswith(f"# toy: fusion network {run.architecture.id}\n")

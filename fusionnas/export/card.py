@@ -71,9 +71,10 @@ def _metrics(model: Model) -> list[str]:
     for name, value in results["test"].items():
         spread, select = results.get("spread", {}).get(name), results.get("select", {}).get(name)
         lines.append(f"| {name} | {_number(value)} | {_number(spread)} | {_number(select)} |")
-    missing = results.get("robustness", {})
-    without = [f"Without {name}: {_number(score)}." for name, score in missing.get("missing", {}).items()]
-    return [*lines, *(["", *without] if without else []), "", results.get("verdict", "")]
+    missing = results.get("robustness", {}).get("missing", {})
+    name = results["metric"]
+    without = [f"Without {source}, {name} is {_number(row[name])}." for source, row in missing.items()]
+    return [*lines, *(["", " ".join(without)] if without else []), "", results.get("verdict", "")]
 
 
 def _files(report: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ from fusionnas.search.gating import gate_facts, gated
 from fusionnas.search.given import given
 from fusionnas.search.interaction import interactions
 from fusionnas.search.method import Found, Task, methods
+from fusionnas.search.missing import logits_without, robustness
 from fusionnas.search.references import named, sources
 from fusionnas.search.retrain import Job, Retrained, attempt, failed, held_out_losses, retrain
 from fusionnas.training.randomness import derive
@@ -60,8 +61,9 @@ def run_search(task: Task, dataset: Dataset) -> Outcome:
     if ours != winner.architecture:
         contestants[UNGATED] = winner.architecture
     finals = _final_networks(task, contestants, winner.epochs)
-    logits, target = _test(task, dataset, finals)
-    return Outcome(finals[OURS][0], _results(task, dataset, found, winner, finals, logits, target))
+    logits, without, target = _test(task, dataset, finals)
+    results = _results(task, dataset, found, winner, finals, logits, target)
+    return Outcome(finals[OURS][0], {**results, "robustness": robustness(task, without, target)})
 
 
 def _baselines(task: Task, ours: Architecture, found: Found) -> dict[str, Architecture]:
@@ -100,8 +102,13 @@ def _train(task: Task, stage: str, jobs: dict[str, list[Job]]) -> dict[str, list
     return {name: [trained[job] for job in group] for name, group in jobs.items() if all(j in trained for j in group)}
 
 
-def _test(task: Task, dataset: Dataset, finals: dict[str, list[Retrained]]) -> tuple[dict[str, Tensor], Tensor]:
-    """Logits (S, N, C) of every final network on the test part, which is opened here and nowhere else."""
+def _test(
+    task: Task, dataset: Dataset, finals: dict[str, list[Retrained]]
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Logits (S, N, C) on the test part, which is opened here and nowhere else, and its labels.
+
+    Of every final network; and, by modality, of ours without it.
+    """
     task.progress.stage("test", 1)
 
     def opened() -> None:
@@ -115,10 +122,13 @@ def _test(task: Task, dataset: Dataset, finals: dict[str, list[Retrained]]) -> t
             name: torch.stack([predict(t.network(task.problem), part.inputs) for t in trained])
             for name, trained in finals.items()
         }
-        return Result({}, {"target": part.target, **{f"logits.{name}": value for name, value in logits.items()}})
+        without = logits_without(task, finals[OURS], part)
+        return Result({}, {"target": part.target, **{f"logits.{name}": value for name, value in logits.items()},
+                           **{f"without.{source}": value for source, value in without.items()}})  # fmt: skip
 
     tensors = task.run.unit("test", compute).tensors
-    return {name: tensors[f"logits.{name}"] for name in finals}, tensors["target"]
+    without = {key.removeprefix("without."): v for key, v in tensors.items() if key.startswith("without.")}
+    return {name: tensors[f"logits.{name}"] for name in finals}, without, tensors["target"]
 
 
 def _results(

@@ -71,29 +71,33 @@ def train_gated(
     saved = None if checkpoint is None else checkpoint.load()
     second = saved if saved is not None and "gates" in saved else None
     if second is None:
-        network.draw = coin
-        trained = train(network, plan.train, plan.schedule, plan.recipe, seed=derive(seed, "paths"),
-                        checkpoint=checkpoint, watch=watch)  # fmt: skip
+        trained = train_paths(network, plan, seed=seed, checkpoint=checkpoint, watch=watch)
     else:
         trained = Trained(**second["first"])
     with seeded(derive(seed, "gates")):
-        stage = _SecondStage(network, plan, seed, trained)
+        stage = SecondStage(network, plan, seed, trained)
         if second is not None:
             stage.restore(second)
-        while stage.epoch < plan.gating.epochs:
-            stage.run_epoch()
-            if watch:
-                watch({"epoch": stage.epoch, "epochs": plan.gating.epochs, "loss": stage.loss})
-            if checkpoint is not None and stage.epoch < plan.gating.epochs and checkpoint.due():
-                checkpoint.save(stage.saved())
-    network.load_state_dict(stage.average.state)
-    network.draw = hard
-    network.eval()
+        stage.run(checkpoint, watch)
     return trained
 
 
-class _SecondStage:
-    """Network and gates together."""
+def train_paths(
+    network: GatedNetwork,
+    plan: GatedTraining,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    watch: Watch | None = None,
+) -> Trained:
+    """The first stage: every branch, each sample on a uniformly random path."""
+    network.draw = coin
+    return train(network, plan.train, plan.schedule, plan.recipe, seed=derive(seed, "paths"),
+                 checkpoint=checkpoint, watch=watch)  # fmt: skip
+
+
+class SecondStage:
+    """The second stage: network and gates together."""
 
     def __init__(self, network: GatedNetwork, plan: GatedTraining, seed: int, first: Trained) -> None:
         self.network, self.plan, self.first = network, plan, first
@@ -108,7 +112,21 @@ class _SecondStage:
         self.frozen = [n for n in recipe.having("frozen", "adapt") if n in network.encoders]
         self.epoch, self.loss = 0, math.nan
 
+    def run(self, checkpoint: Checkpoint | None = None, watch: Watch | None = None) -> None:
+        """Train to the end; the network keeps the averaged weights, in eval mode with hard gates."""
+        epochs = self.plan.gating.epochs
+        while self.epoch < epochs:
+            self.run_epoch()
+            if watch:
+                watch({"epoch": self.epoch, "epochs": epochs, "loss": self.loss})
+            if checkpoint is not None and self.epoch < epochs and checkpoint.due():
+                checkpoint.save(self.saved())
+        self.network.load_state_dict(self.average.state)
+        self.network.draw = hard
+        self.network.eval()
+
     def run_epoch(self) -> None:
+        """One epoch, at its temperature."""
         plan, size = self.plan, self.plan.recipe.training.batch_size
         cosine(self.weights, self.epoch, plan.gating.epochs)
         first, last = plan.gating.temperature
@@ -155,6 +173,7 @@ class _SecondStage:
         self.gates.step()
 
     def saved(self) -> dict[str, Any]:
+        """Plain data for a checkpoint."""
         return {
             "network": self.network.state_dict(), "weights": self.weights.state_dict(),
             "gates": self.gates.state_dict(), "methods": self.methods.state_dict(), "average": self.average.to_state(),
@@ -163,6 +182,7 @@ class _SecondStage:
         }  # fmt: skip
 
     def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from ``saved``."""
         self.network.load_state_dict(saved["network"])
         self.weights.load_state_dict(saved["weights"])
         self.gates.load_state_dict(saved["gates"])
