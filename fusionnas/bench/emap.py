@@ -29,7 +29,7 @@ from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import metric, probabilities
 from fusionnas.training.train import Schedule, train
 
-SAMPLES, LOOPED, EPOCHS = 2000, 300, 8
+SAMPLES, LOOPED, EPOCHS = 2000, 300, 4
 OPERATORS = ("additive", "gated", "mlp")
 
 
