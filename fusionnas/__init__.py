@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fusionnas.estimator import FusionClassifier
     from fusionnas.network import FusionNetwork, build
     from fusionnas.space import SearchSpace
+    from fusionnas.studies import StudyRun, resume_study, study
     from fusionnas.transfer import adapt
 
 _HOMES = {
@@ -26,13 +27,16 @@ _HOMES = {
     "FusionNetwork": "fusionnas.network",
     "SearchRun": "fusionnas.api",
     "SearchSpace": "fusionnas.space",
+    "StudyRun": "fusionnas.studies",
     "adapt": "fusionnas.transfer",
     "build": "fusionnas.network",
     "evaluate": "fusionnas.api",
     "export": "fusionnas.api",
     "predict": "fusionnas.api",
     "resume": "fusionnas.api",
+    "resume_study": "fusionnas.studies",
     "search": "fusionnas.api",
+    "study": "fusionnas.studies",
 }
 
 __all__ = [
@@ -41,6 +45,7 @@ __all__ = [
     "FusionNetwork",
     "SearchRun",
     "SearchSpace",
+    "StudyRun",
     "__version__",
     "adapt",
     "build",
@@ -48,7 +53,9 @@ __all__ = [
     "export",
     "predict",
     "resume",
+    "resume_study",
     "search",
+    "study",
 ]
 
 

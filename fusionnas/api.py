@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionnas.architecture import Architecture
-from fusionnas.errors import DataError, InputError
+from fusionnas.errors import DataError, InputError, RunError
 from fusionnas.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -69,22 +69,14 @@ def search(
     Raises:
         InputError: space, data or run folder cannot be used.
     """
-    from fusionnas.data.load import load_dataset
     from fusionnas.run import Run
     from fusionnas.run.progress import QuietProgress
 
     if not isinstance(space, SearchSpace):
         space = SearchSpace.load(space)
-    dataset = load_dataset(space, data=data, data_path=data_path, seed=seed)
-    space, folder = _over(space, data, data_path, dataset)
-    settings = {
-        "data": None,  # the space names it
-        "data_path": None if folder is None else str(folder),
-        "seed": seed,
-        "folder": str(space.folder),
-    }
+    space, dataset, settings = settled(space, data=data, data_path=data_path, seed=seed)
     shown = progress or QuietProgress(stages=False)
-    with closing(_executor(space, workers, ray, shown)) as executor:
+    with closing(executor_for(space, workers, ray, shown)) as executor:
         run = Run.create(run_dir, space=space, settings=settings, tell=None if progress is None else progress.message)
         with run:
             run.record("data", hash=dataset.description["hash"])
@@ -107,13 +99,32 @@ def resume(
 
     run = Run.open(run_dir, tell=None if progress is None else progress.message)
     with run:
+        if "study" in run.settings:
+            raise RunError(f"{run_dir} is a study of many searches; fusionnas.resume_study goes on with it")
         space = space_of(run)
         if run.finished:
             return _read(run.path, space)
         shown = progress or QuietProgress(stages=False)
         dataset = data_of(run, space)
-        with closing(_executor(space, workers, ray, shown)) as executor:
+        with closing(executor_for(space, workers, ray, shown)) as executor:
             return _carry_out(run, space, dataset, executor, shown)
+
+
+def settled(
+    space: SearchSpace, *, data: str | Path | None, data_path: Path | None, seed: int
+) -> tuple[SearchSpace, Dataset, dict[str, Any]]:
+    """The space over the data that it is given, the data, and the settings that a run of it keeps.
+
+    Raises:
+        DataError: the data cannot be used.
+    """
+    from fusionnas.data.load import load_dataset
+
+    dataset = load_dataset(space, data=data, data_path=data_path, seed=seed)
+    space, folder = _over(space, data, data_path, dataset)
+    place = None if folder is None else str(folder)
+    # The space names its data.
+    return space, dataset, {"data": None, "data_path": place, "seed": seed, "folder": str(space.folder)}
 
 
 def _over(
@@ -138,7 +149,8 @@ def _over(
     return SearchSpace(space.file.model_copy(update=changed), path=space.path, folder=space.folder), folder
 
 
-def _executor(space: SearchSpace, workers: int | None, ray: str | None, progress: Progress) -> Executor:
+def executor_for(space: SearchSpace, workers: int | None, ray: str | None, progress: Progress) -> Executor:
+    """Where the trainings of a space run."""
     from fusionnas.execution import make_executor
 
     return make_executor(

@@ -7,8 +7,8 @@ computed since.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -16,10 +16,23 @@ _FILE = "stop"
 _OPEN: dict[Path, Callable[[str], None]] = {}
 """Runs that this process works on, and who hears of a signal: signals are a matter of the whole process."""
 
+_PARTS: dict[Path, Path] = {}
+"""Runs that are parts of another: a study's trials."""
+
 
 def stop_asked(folder: Path) -> bool:
-    """Whether the run in ``folder`` is asked to stop."""
-    return (folder / _FILE).exists()
+    """Whether the run in ``folder`` is asked to stop, or that which it is a part of."""
+    return (folder / _FILE).exists() or (folder in _PARTS and (_PARTS[folder] / _FILE).exists())
+
+
+@contextmanager
+def also_stop(part: Path, whole: Path) -> Iterator[None]:
+    """In this process the run in ``part`` stops when ``whole`` is asked to."""
+    _PARTS[part] = whole
+    try:
+        yield
+    finally:
+        del _PARTS[part]
 
 
 def ask_to_stop(folder: Path) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fusionnas.api import SearchRun
+    from fusionnas.studies import StudyRun
 
 _SHOWN = (3, 2, 1)
 """Metrics in the table, as many as fit: the headline metric first; ``results.json`` has all."""
@@ -39,6 +40,30 @@ def close(run: SearchRun, *, as_json: bool) -> None:
     }  # fmt: skip
     lines = "\n".join(f"{name:9}{text}" for name, text in told.items())
     console.print(f"\n{lines}", markup=False, soft_wrap=True)
+
+
+def close_study(study: StudyRun, *, as_json: bool) -> None:
+    """Print the end of a study: its trials, and the best of them as any run."""
+    best = study.number
+    if as_json:
+        found = {"run": str(study.best.path), "architecture": study.best.architecture.to_json()}
+        told = {"study": str(study.path), "trials": study.trials, "best": best}
+        print_json({**told, **found, "results": study.best.results})
+        return
+    from rich.text import Text
+
+    from fusionnas.cli.tables import new_table, print_table
+
+    keys = list(study.trials[0]["values"])
+    table = new_table("trial", "loss on select", *keys, "found", right=["loss on select", *keys])
+    for row in sorted(study.trials, key=lambda row: row.get("loss", float("inf"))):
+        values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row["values"].values()]
+        loss = f"{row['loss']:.4f}" if "loss" in row else "failed"
+        found = row["text"] if "text" in row else row["failed"].splitlines()[0]
+        cells = map(Text, (f"{row['number']:04d}", loss, *values, found))
+        table.add_row(*cells, style="bold" if row["number"] == best else None)
+    print_table(table)
+    close(study.best, as_json=False)
 
 
 def comparison(results: Mapping[str, Any], shown: int) -> Table:

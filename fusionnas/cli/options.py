@@ -26,6 +26,10 @@ Ray = Annotated[
     str | None,
     typer.Option("--ray", metavar="ADDRESS", help="Train on a Ray cluster: local starts one; auto; HOST:PORT."),
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", metavar="URL", help="With --trials: sqlite:///FILE or postgresql://... also gets them."),
+]
 Trained = Annotated[Path, typer.Argument(metavar="RUN|EXPORT", help="A finished run, or an export.")]
 AnyForm = Annotated[
     Path, typer.Argument(metavar="RUN|EXPORT", help="A finished run, an export, or a file of it: export/model.onnx.")

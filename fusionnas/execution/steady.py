@@ -8,7 +8,7 @@ with a thousand, killed and resumed or not. The price: with fewer results in sig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -32,7 +32,8 @@ def steady_state(
     lag: int,
     recall: Callable[[Call], Any] = lambda call: None,
     halt: Callable[[], bool] = lambda: False,
-) -> Iterator[tuple[int, Ended]]:
+    backups: bool = True,
+) -> Generator[tuple[int, Ended], None, None]:
     """Run what ``proposer`` proposes; yields (number, end) as tasks end, in whatever order they do.
 
     Args:
@@ -43,9 +44,10 @@ def steady_state(
         recall: the value of a task that was carried out before, from a journal; None where it was not. What is
             recalled is not yielded.
         halt: once it is true, nothing more is proposed, and nothing observed.
+        backups: a task that others have overtaken may run twice; False for tasks that keep a state on disk.
     """
     assert lag >= 1, lag
-    under_way = _UnderWay(executor, lag)
+    under_way = _UnderWay(executor, lag, backups)
     ended: dict[int, Ended] = {}  # ends that cannot be observed yet: at most lag
     proposed = observed = 0
     more = True
@@ -87,9 +89,9 @@ class _UnderWay:
     OSDI 2004, section 3.6).
     """
 
-    def __init__(self, executor: Executor, lag: int) -> None:
+    def __init__(self, executor: Executor, lag: int, backups: bool) -> None:
         self.numbers: dict[int, Call] = {}  # those without an end
-        self._executor, self._lag = executor, lag
+        self._executor, self._lag, self._backups = executor, lag, backups
         self._names: dict[str, int] = {}  # of all that the executor has not ended
         self._looked_at = 0  # numbers below it have ended or were handed out twice
 
@@ -104,7 +106,7 @@ class _UnderWay:
     def wait(self, proposed: int) -> tuple[int, Ended] | None:
         """The next end; None where its task had ended before."""
         late = proposed - min(2 * self._executor.workers, 3 * self._lag // 4)
-        while self._looked_at < late:
+        while self._backups and self._looked_at < late:
             if (call := self.numbers.get(self._looked_at)) is not None:
                 self._submit(self._looked_at, replace(call, name=f"{call.name} once more"))
             self._looked_at += 1

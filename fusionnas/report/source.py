@@ -77,7 +77,7 @@ def read_run(path: Path) -> Told:
         results=results,
         architecture=architecture,
         alternatives=read_alternatives(path, architecture),
-        environment=json.loads((path / "environment.json").read_text(encoding="utf-8")),
+        environment=journal[0]["environment"],
         settings=settings,
         findings=read_findings(path),
         export=json.loads(export.read_text(encoding="utf-8")) if export.is_file() else {},

@@ -68,6 +68,14 @@ def no_run(path: Path) -> str:
     return f"{path} is no run: it has no journal.jsonl"
 
 
+def holds_study(path: Path) -> bool:
+    """Whether the run in ``path`` is a study of many searches."""
+    if not (path / "journal.jsonl").is_file():
+        return False
+    events = Journal(path / "journal.jsonl").events
+    return bool(events) and "study" in events[0].get("settings", {})
+
+
 def damaged(path: Path, journal: Journal) -> list[str]:
     """The files of a run that are missing or not as they were when they were sealed."""
     return [name for name, digest in written(journal).items() if not intact(path / name, digest)]

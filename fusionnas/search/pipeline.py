@@ -51,11 +51,7 @@ class Outcome:
 
 def run_search(task: Task, dataset: Dataset) -> Outcome:
     """Search, choose, train the final networks and the baselines, open the test part once, compare."""
-    others = given(task.space)
-    found = methods[task.space.file.search.method](task)
-    shutil.rmtree(task.run.path / FEATURES, ignore_errors=True)
-    found = replace(found, finalists=tuple(dict.fromkeys((*found.finalists, *others.values()))))
-    winner = choose(task, found)
+    found, winner = select(task)
     ours = gated(task, winner.architecture)
     contestants = {OURS: ours, **_baselines(task, winner.architecture, found)}
     if ours != winner.architecture:
@@ -64,6 +60,15 @@ def run_search(task: Task, dataset: Dataset) -> Outcome:
     logits, without, target = _test(task, dataset, finals)
     results = _results(task, dataset, found, winner, finals, logits, target)
     return Outcome(finals[OURS][0], {**results, "robustness": robustness(task, without, target)})
+
+
+def select(task: Task) -> tuple[Found, Winner]:
+    """What the method found, and the choice among its finalists on select; the test part stays closed."""
+    others = given(task.space)
+    found = methods[task.space.file.search.method](task)
+    shutil.rmtree(task.run.path / FEATURES, ignore_errors=True)
+    found = replace(found, finalists=tuple(dict.fromkeys((*found.finalists, *others.values()))))
+    return found, choose(task, found)
 
 
 def _baselines(task: Task, ours: Architecture, found: Found) -> dict[str, Architecture]:

@@ -360,6 +360,25 @@ class Execution(Section):
     gpus: float = Field(0.0, ge=0, le=1, description="Share of a GPU per training on a Ray cluster.")
 
 
+class Range(Section):
+    """Numbers that a study may try; whole ones where both ends are whole."""
+
+    low: int | float = Field(description="Least value.")
+    high: int | float = Field(description="Greatest value.")
+    log: bool = Field(False, description="Drawn by order of magnitude.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} has to be below high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"log needs low above 0, given {self.low}")
+        return self
+
+
+Choices = Annotated[tuple[bool | int | float | str, ...], Field(min_length=1)]
+
+
 class SpaceFile(Section):
     """A whole space file."""
 
@@ -372,4 +391,5 @@ class SpaceFile(Section):
     pretrain: Pretrain | None = Field(None, description="Encoders learn without labels before the search.")
     search: Search = Field(Search(), description="How the architecture is found.")
     execution: Execution = Field(Execution(), description="What one training may use.")
+    study: dict[str, Range | Choices] = Field({}, description="Keys that `search --trials` varies, and their ranges.")
     plugins: Names = Field((), description="Python files with own operators, encoders or data sets.")

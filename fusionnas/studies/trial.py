@@ -1,0 +1,63 @@
+"""One trial of a study: a search in its own run folder, up to the choice on select; the test part stays closed."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from fusionnas.errors import RunInterrupted, Stopped
+from fusionnas.run import Run
+from fusionnas.run.progress import QuietProgress
+from fusionnas.space import SearchSpace
+from fusionnas.studies.ranges import SEED, Values, varied
+
+
+def trial_folder(study: Path, number: int) -> Path:
+    """The run folder of a trial."""
+    return study / "trials" / f"{number:04d}"
+
+
+def run_trial(study: Path, number: int, values: Values, settings: dict[str, Any]) -> dict[str, Any]:
+    """Search with these values; goes on where an earlier attempt was.
+
+    Args:
+        study: the study's folder.
+        number: of the trial.
+        values: what varies.
+        settings: of the study's run: seed, data, where the space's files lie.
+
+    Returns:
+        ``loss`` (mean over all samples that the winner's trainings held out), ``architecture``, its ``text``.
+
+    Raises:
+        Stopped: the study is asked to stop; what was done is kept.
+        FusionNASError, InputError: these values do not go together, or nothing can be trained with them.
+    """
+    from fusionnas.execution import InlineExecutor
+    from fusionnas.search.pipeline import select
+    from fusionnas.search.reopen import data_of, task_of
+    from fusionnas.search.retrain import held_out_losses
+    from fusionnas.stopping import also_stop
+    from fusionnas.training.randomness import one_thread
+
+    text = (study / "space.yaml").read_text()
+    space = varied(SearchSpace.parse(text, name="space.yaml", folder=Path(settings["folder"])), values)
+    own = {key: settings[key] for key in ("data", "data_path", "folder")}
+    own["seed"] = values.get(SEED, settings["seed"])
+    progress = QuietProgress(stages=False)
+    try:
+        with _opened(trial_folder(study, number), space, own) as run, also_stop(run.path, study), one_thread():
+            with closing(InlineExecutor()) as executor:
+                task = task_of(run, space, data_of(run, space), progress, executor)
+                _, winner = select(task)
+            loss = float(held_out_losses(task, winner.trained).mean())
+            return {"loss": loss, "architecture": winner.architecture.id, "text": str(winner.architecture)}
+    except RunInterrupted:
+        raise Stopped from None
+
+
+def _opened(folder: Path, space: SearchSpace, settings: dict[str, Any]) -> Run:
+    if (folder / "journal.jsonl").is_file():
+        return Run.open(folder)
+    return Run.create(folder, space=space, settings=settings)

@@ -1,0 +1,121 @@
+"""A whole study: trials on workers, the best carried on; stopped and resumed to the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import fusionnas as fn
+from fusionnas.bench.victims import write_space
+from fusionnas.errors import FusionNASError, InputError, RunError, RunInterrupted
+from fusionnas.run import Run
+from fusionnas.run.journal import Journal
+from fusionnas.run.progress import QuietProgress
+from fusionnas.run.status import read_status
+from fusionnas.stopping import ask_to_stop
+
+RANGES = "study: {training.learning_rate: {low: 0.001, high: 0.1, log: true}, seed: [0, 1]}"
+QUICK = ["search.heads=4", "search.epochs=2", "training.epochs=2", "search.random=0"]
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> fn.SearchSpace:
+    file = write_space(tmp_path_factory.mktemp("space"))
+    file.write_text(f"{file.read_text()}{RANGES}\n")
+    return fn.SearchSpace.load(file, QUICK)
+
+
+class StopsAfter(QuietProgress):
+    """Asks a run to stop once so many steps of a stage are done."""
+
+    def __init__(self, run: Path, steps: int) -> None:
+        super().__init__(stages=False)
+        self.run, self.steps = run, steps
+
+    def advance(self, facts) -> None:
+        self.steps -= 1
+        if self.steps == 0:
+            ask_to_stop(self.run)
+
+
+@pytest.fixture(scope="module")
+def whole(space: fn.SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> fn.StudyRun:
+    folder = tmp_path_factory.mktemp("whole")
+    return fn.study(space, trials=2, run_dir=folder / "study", storage=f"sqlite:///{folder}/study.db")
+
+
+def openings(run: Path) -> int:
+    return sum(entry.get("event") == "test_opened" for entry in Journal(run / "journal.jsonl").events)
+
+
+def test_the_best_trial_alone_is_tested_and_exported(whole: fn.StudyRun) -> None:
+    losses = {row["number"]: row["loss"] for row in whole.trials}
+    assert sorted(losses) == [0, 1] and whole.number == min(losses, key=lambda number: losses[number])
+    assert whole.best.path == whole.path / "trials" / f"{whole.number:04d}"
+    assert [openings(whole.path / "trials" / f"{n:04d}") for n in range(3)] == [
+        int(n == whole.number) for n in range(3)
+    ]
+    assert (whole.best.path / "export" / "model.pt2").is_file()
+    rate = whole.trials[whole.number]["values"]["training.learning_rate"]
+    assert whole.best.space.file.training.learning_rate == rate and whole.best.space.file.study == {}
+    told = json.loads((whole.path / "study.json").read_text())
+    assert told["best"] == whole.number and told["trials"] == whole.trials
+    assert read_status(whole.path).state == "finished"
+
+
+def test_another_tool_reads_the_trials(whole: fn.StudyRun) -> None:
+    import optuna
+
+    storage = optuna.storages.RDBStorage(f"sqlite:///{whole.path.parent}/study.db")
+    (summary,) = optuna.get_all_study_summaries(storage)
+    assert summary.study_name.startswith("small ") and summary.n_trials == 2
+    assert summary.best_trial.value == whole.best.results["discretization"]["found_loss"]
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+@pytest.mark.slow
+def test_stopped_and_resumed_with_other_workers_it_ends_the_same(
+    whole: fn.StudyRun, space: fn.SearchSpace, tmp_path: Path
+) -> None:
+    run = tmp_path / "study"
+    with pytest.raises(RunInterrupted):
+        fn.study(space, trials=2, run_dir=run, progress=StopsAfter(run, 1))
+    assert 1 <= read_status(run).units < 2
+    with pytest.raises(RunError, match="is a study of many searches; fusionnas.resume_study goes on with it"):
+        fn.resume(run)
+    again = fn.resume_study(run, workers=2)
+    assert (again.number, again.trials) == (whole.number, whole.trials)
+    assert (again.best.path / "weights.safetensors").read_bytes() == (
+        whole.best.path / "weights.safetensors"
+    ).read_bytes()
+    finished = fn.resume_study(run)
+    assert finished.trials == whole.trials and openings(finished.best.path) == 1
+
+
+@pytest.mark.slow
+def test_trials_that_fail_are_left_out_until_all_have(space: fn.SearchSpace, tmp_path: Path) -> None:
+    hot = fn.SearchSpace.parse(
+        space.to_yaml(), folder=space.folder, overrides=["study={training.learning_rate: [1.0e+30, 0.01]}"]
+    )
+    run = fn.study(hot, trials=3, seed=1, sampler="random", run_dir=tmp_path / "study")
+    failed = [row for row in run.trials if "failed" in row]
+    assert failed and all(row["values"] == {"training.learning_rate": 1e30} for row in failed)
+    assert run.trials[run.number]["values"] == {"training.learning_rate": 0.01}
+    never = fn.SearchSpace.parse(
+        space.to_yaml(), folder=space.folder, overrides=["study={training.learning_rate: [1.0e+30]}"]
+    )
+    with pytest.raises(FusionNASError, match="every trial failed, the first: .*"):
+        fn.study(never, trials=1, run_dir=tmp_path / "never")
+
+
+def test_one_search_is_no_study(space: fn.SearchSpace, tmp_path: Path) -> None:
+    with Run.create(tmp_path / "run", space=space, settings={}):
+        pass
+    with pytest.raises(RunError, match=re.escape(f"{tmp_path / 'run'} is no study but one search")):
+        fn.resume_study(tmp_path / "run")
+    with pytest.raises(InputError, match="--trials: given 0, expected at least 1"):
+        fn.study(space, trials=0)
