@@ -21,8 +21,8 @@ from fusionnas.oracle.problems import problem, problems
 from fusionnas.run.files import write_atomic
 
 _PACKAGE = Path(__file__).parent.parent
-FOLDERS = (_PACKAGE / "oracle_tables", _PACKAGE.parent / "results" / "oracle")
-"""Where tables lie in an installation, and in the repository."""
+FOLDERS = (Path("results") / "oracle", _PACKAGE.parent / "results" / "oracle", _PACKAGE / "oracle_tables")
+"""Where tables lie: built here, in the repository, in an installation."""
 
 
 @dataclass(frozen=True)

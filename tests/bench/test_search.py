@@ -1,0 +1,78 @@
+"""The benchmark of a search's speed compares the same things, and measures what it says."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from fusionnas.bench.alternated import alternated, one_thread
+from fusionnas.bench.search import DEFAULT, PARTS, search
+from fusionnas.bench.search_heads import LEVELS, _contest, _problem, chosen
+from fusionnas.bench.search_steps import _as_published, _errors, _exact, compared, scene
+from fusionnas.errors import InputError
+from fusionnas.run.progress import QuietProgress
+from fusionnas.search.heads import Candidate
+
+
+def test_contestants_take_turns_in_blocks() -> None:
+    order: list[str] = []
+    seconds = alternated({n: lambda n=n: order.append(n) for n in "ab"}, blocks=2, seconds=1e-9)
+    assert [name for name, _ in itertools.groupby(order)] == ["a", "b"] * 3  # how long each takes, then two blocks
+    assert set(seconds) == {"a", "b"} and min(seconds.values()) > 0
+
+
+def test_one_thread_only_inside() -> None:
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+def test_the_published_second_order_is_ours_by_differences() -> None:
+    at = scene(0, 16)
+    before = [p.detach().clone() for p in at.supernet.parameters()]
+    ours, published = _exact(at, differences=True), _as_published(at)
+    assert any(bool(gradient.any()) for gradient in published)
+    for a, b in zip(ours, published, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
+    for a, b in zip(before, at.supernet.parameters(), strict=True):
+        torch.testing.assert_close(a, b.detach(), rtol=0, atol=1e-5)
+
+
+def test_the_implicit_term_is_exact_in_32_bits_and_differences_are_not() -> None:
+    exact, paper = _errors(scene(0, 16))
+    assert exact < 1e-4 and exact < paper
+
+
+def test_a_row_says_ratio_and_milliseconds() -> None:
+    row = compared("part", "setting", {"ours": 0.001, "other": 0.0025}, "", ">= 2")
+    assert (row["ours"], row["other"], row["ratio"]) == ("1.00 ms", "2.50 ms", "2.50")
+
+
+def test_spaces_are_as_large_as_asked_for() -> None:
+    for least in LEVELS:
+        assert _problem(least, 0).space.graphs() >= least
+
+
+def test_heads_of_the_benchmark_train(tmp_path) -> None:
+    given = _problem(5_000, 0)
+    members = [Candidate(a, 0) for a in itertools.islice(given.space.enumerate(), 20)]
+    with _contest(given, 1) as contest:
+        losses = {place: row for _, stack, found in contest.losses(members, [1.0] * 2, seed=0)
+                  for (place, _), row in zip(stack, found, strict=True)}  # fmt: skip
+    assert sorted(losses) == list(range(20))
+    assert all(float(row.mean()) < 2.3 for row in losses.values())  # less than a uniform guess among ten digits
+
+
+def test_the_way_measured_to_pay_is_named() -> None:
+    (row,) = chosen(sizes=[(16, 8)], seconds=0.005)
+    assert row["setting"].startswith("width 16, batch 8: ") and float(row["ratio"]) > 0
+
+
+def test_parts_that_do_not_exist_are_told(tmp_path) -> None:
+    with pytest.raises(InputError, match="expected some of packed, pairs") as error:
+        search(tmp_path / "s.csv", seed=0, workers=1, progress=QuietProgress(), words=("halvin", "x"))
+    assert "'halvin'. Did you mean 'halving'?" in str(error.value) and "'x'" in str(error.value)
+    assert set(PARTS) - set(DEFAULT) == {"million"}
