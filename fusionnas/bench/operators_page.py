@@ -25,8 +25,9 @@ FOOT = """\
 
 How to read it:
 
-* **Additive is a good baseline, and no more.** Where each modality has its own say, nothing beats it. Where the meaning
-  of one modality depends on the other, no sum of parts finds it: not additive, not concatenation, not late fusion.
+* **Additive is a good baseline, and no more.** Where each modality has its own say, nothing beats it (`concat`
+  normalises each input, which bends the sum a little). Where the meaning of one modality depends on the other, no sum
+  of parts finds it: not additive, not concatenation, not late fusion.
 * **A pure product forgets what a modality says alone** (`bilinear` on the additive truth). Operators that hold both,
   such as `tensor`, `low_rank_tensor`, `multiplicative` with its biases, `gated` and `mlp`, do well on both.
 * **Pooling before fusion loses when things happen.** No operator on vectors finds what lies in the coincidence of two

@@ -109,7 +109,7 @@ LINEAR = ("late_logits", "additive", "concat")
 POOLED = (*LINEAR, "multiplicative", "bilinear", "tensor", "low_rank_tensor", "polynomial", "film", "gated", "mlp")
 TRUTHS: dict[str, Truth] = {
     "additive": Truth(
-        "a1 + b1 > 0", own=LINEAR, wrong=("bilinear",),
+        "a1 + b1 > 0", own=("late_logits", "additive"), wrong=("bilinear",),
         draw=_vectors(lambda a, b: a[:, 0] + b[:, 0], 0.3),
     ),
     "multiplicative": Truth(

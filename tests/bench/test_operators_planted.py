@@ -14,6 +14,7 @@ from fusionnas.bench.operators_page import TABLE, which_operator_page
 from fusionnas.bench.operators_planted import NEAR, PANEL, SEEDS, one
 from fusionnas.bench.truths import FLIPPED, STEPS, TRUTHS, WIDTH, draw_rotations, sample
 from fusionnas.operators import operators
+from fusionnas.run.progress import QuietProgress
 
 DOCS = Path(__file__).parents[2] / "docs"
 published = pytest.mark.skipif(not TABLE.exists(), reason="write it: fusionnas bench operators_planted")
@@ -64,6 +65,18 @@ def test_a_row_tells_operators_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (own["role"], wrong["role"]) == ("own", "wrong")
     assert float(own["accuracy"]) > 0.85 and float(wrong["accuracy"]) < 0.6
     assert float(own["shortfall"]) == pytest.approx(float(own["best_possible"]) - float(own["accuracy"]), abs=1e-4)
+
+
+def test_the_benchmark_writes_a_row_per_truth_operator_and_seed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in {"SIZES": (64, 32, 32), "EPOCHS": 1, "SEEDS": 2, "PANEL": ("additive", "mag")}.items():
+        monkeypatch.setattr(operators_planted, name, value)
+    rows = operators_planted.operators_planted(tmp_path / "t.csv", seed=3, workers=1, progress=QuietProgress())
+    with (tmp_path / "t.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == [{key: str(value) for key, value in row.items()} for row in rows]
+    expected = [(truth, name, seed) for truth in TRUTHS for name in ("additive", "mag") for seed in (3, 4)]
+    assert [(row["truth"], row["operator"], row["seed"]) for row in rows] == expected
 
 
 @published

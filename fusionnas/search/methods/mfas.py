@@ -45,11 +45,15 @@ def mfas(task: Task) -> Found:
     levels, step, idle = task.space.file.fusion.nodes, 0, 0
     while not evaluations.over and idle < levels and (evaluations.budget.limited or step < options.iterations * levels):
         pool = _extensions(evaluations, step % levels, rng)
-        heat = 0.2 + 9.8 * math.exp(-((step + 1) ** 2) / 16)
         predicted = predict(evaluations, pool, derive(task.seed, "surrogate", step))
-        idle = 0 if evaluations.train(_sampled(pool, predicted, heat, options.samples, rng)) else idle + 1
+        idle = 0 if evaluations.train(_sampled(pool, predicted, heat(step), options.samples, rng)) else idle + 1
         step += 1
     return evaluations.found()
+
+
+def heat(step: int) -> float:
+    """Temperature of the sampling at a step, counted over all iterations and levels: from nearly 10 down to 0.2."""
+    return 0.2 + 9.8 * math.exp(-((step + 1) ** 2) / 16)
 
 
 def _extensions(evaluations: Evaluations, level: int, rng: random.Random) -> list[Architecture]:
