@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fusionnas.bench.scaling import train
+from fusionnas.bench.scaling import Sizes, local, simulated, train
 from fusionnas.bench.shapes import WORLD, batches, evolution, halving, independent, rung_cost, rungs, simulate
 from fusionnas.execution.simulated import SimulatedExecutor
 
@@ -31,7 +31,25 @@ def test_waiting_costs_workers_their_time() -> None:
 
 
 def test_a_training_of_the_benchmark_learns() -> None:
-    assert train(0) == train(0) != train(1) and train(0) < 1e-3
+    first = train(0, 100)
+    assert first == train(0, 100) != train(1, 100) and first < train(0, 10)
+
+
+def test_the_table_at_a_tiny_size() -> None:
+    sizes = Sizes((1, 4), many=4, candidates=(20, 40), rounds=5, fewest=20, most=200, trainings=2, steps=5)
+    rows = list(simulated(sizes, 0))
+    assert len({tuple(row) for row in rows}) == 1
+    assert [row["what"].split(":")[0] for row in rows].count("simulated") == 5 * 2 + 2
+    shapes = [row for row in rows if row["lost_to_controller"] != ""]
+    assert all(0 < float(row["efficiency"]) <= 1.6 and 0 <= float(row["lost_to_controller"]) <= 1 for row in shapes)
+    assert [row["tasks"] for row in rows if row["memory_mb"] != ""] == [20, 40]
+
+
+@pytest.mark.slow
+def test_real_workers_at_a_tiny_size() -> None:
+    rows = list(local(Sizes(trainings=2, steps=5)))
+    alone, two = (row for row in rows if row["what"] == "local workers: trainings")
+    assert alone["efficiency"] == "1.000" and float(two["per_second"]) > 0
 
 
 @pytest.mark.slow
