@@ -1,15 +1,20 @@
 """Every form of random gated and ungated architectures over all operators: passes, or says why it cannot.
 
 One row per form: how many of the architectures pass, how many are left out with a reason, how many differ or crash
-(none may), the largest difference of a logit, and which lengths and gates were kept.
+(none may), the largest difference of a logit, and which lengths and gates were kept. Forms that PyTorch has to trace
+take 5 to 12 s of a core each, so fewer architectures are tried in them: the column ``architectures`` says how many.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 import tempfile
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +36,8 @@ from fusionnas.run.progress import Progress
 from fusionnas.space import SearchSpace
 
 COUNT = 200
+MOST = {"torch": 50, "onnx": 50}
+"""Forms that are tried on the first architectures only."""
 SPACE = """
 name: forms
 task: {{kind: multiclass, target: label}}
@@ -45,29 +52,54 @@ INPUTS = {"table": InputSpec(5), "series": InputSpec(7, tokens=6), "image": Inpu
           "text": InputSpec(0, tokens=5, vocabulary=20)}  # fmt: skip
 
 
+Job = tuple[int, Architecture, list[str]]
+"""Number, architecture, forms to try."""
+
+
 @register_bench("forms")
 def bench_forms(output: Path, *, seed: int, workers: int, progress: Progress) -> list[dict[str, Any]]:
     """Random architectures over all operators, half of them gated, in every usual form."""
-    space = SearchSpace.parse(SPACE.format(operators=", ".join(operators)))
-    signature = Signature(INPUTS, 3)
-    rng = random.Random(seed)
+    space, rng = _space(), random.Random(seed)
     usual = [name for name in forms if forms[name].usual]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in usual}
-    progress.stage("architectures", COUNT)
+    jobs: list[Job] = []
     for number in range(COUNT):
         architecture = gated(space.sample(rng), rng) if number % 2 else space.sample(rng)
-        torch.manual_seed(number)
-        network = build(space, architecture, signature).eval()
-        for parameter in network.parameters():
-            parameter.data.add_(0.1 * torch.randn_like(parameter))
-        with tempfile.TemporaryDirectory() as folder:
-            write_native(Path(folder), network, space.to_yaml(), Preprocessing({}, {}, {}, ("a", "b", "c"), 3))
-            for name in usual:
-                found[name].append(attempt(forms[name], Path(folder), network))
+        jobs.append((number, architecture, [name for name in usual if number < MOST.get(name, COUNT)]))
+    progress.stage("architectures", COUNT)
+    for (_, architecture, _), results in zip(jobs, _attempted(jobs, workers), strict=True):
+        for name, result in results.items():
+            found[name].append(result)
         progress.advance({"architecture": str(architecture)[:48]})
-    rows = [_row(name, results) for name, results in found.items()]
+    rows = [_row(name, results) for name, results in found.items() if results]
     write_table(output, rows)
     return rows
+
+
+def _attempted(jobs: Sequence[Job], workers: int) -> Iterator[dict[str, dict[str, Any]]]:
+    """Results of every job, in order."""
+    if workers == 1:
+        yield from itertools.starmap(attempts, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(attempts, *zip(*jobs, strict=True))
+
+
+def attempts(number: int, architecture: Architecture, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What became of every named form of an architecture with random weights."""
+    torch.set_num_threads(1)
+    space = _space()
+    torch.manual_seed(number)
+    network = build(space, architecture, Signature(INPUTS, 3)).eval()
+    for parameter in network.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    with tempfile.TemporaryDirectory() as folder:
+        write_native(Path(folder), network, space.to_yaml(), Preprocessing({}, {}, {}, ("a", "b", "c"), 3))
+        return {name: attempt(forms[name], Path(folder), network) for name in names}
+
+
+def _space() -> SearchSpace:
+    return SearchSpace.parse(SPACE.format(operators=", ".join(operators)))
 
 
 def gated(architecture: Architecture, rng: random.Random) -> Architecture:

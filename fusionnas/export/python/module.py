@@ -164,9 +164,7 @@ def _init(network: FusionNetwork, names: Names, collected: Collected) -> list[st
 
 def _built(name: str, kind: type[FusionOperator], inputs: int, width: int, outputs: int) -> str:
     """The call that makes an operator."""
-    if kind.build.__func__ is FusionOperator.build.__func__:  # type: ignore[attr-defined]
-        return f"{name}({inputs}, {width})"
-    return f"{name}.build({inputs}, {width}, {outputs})"
+    return f"{name}({inputs}, {width}, {outputs})" if kind.decides else f"{name}({inputs}, {width})"
 
 
 def _tables(network: FusionNetwork, names: Names) -> str:
