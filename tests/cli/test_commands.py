@@ -34,7 +34,9 @@ def test_version(fusionnas):
 
 
 @pytest.mark.parametrize(
-    "what", ["operators", "encoders", "methods", "training", "datasets", "diagnostics", "spaces", "benchmarks"]
+    "what",
+    ["operators", "encoders", "methods", "decoders", "training", "objectives", "datasets", "diagnostics", "forms",
+     "spaces", "benchmarks"],
 )
 def test_list_tells_the_same_to_people_and_machines(fusionnas, what):
     rows = json.loads(fusionnas("list", what, "--json").stdout)
@@ -46,10 +48,12 @@ def test_list_tells_the_same_to_people_and_machines(fusionnas, what):
 
 def test_list_operators_has_formula_source_and_costs_most_homogeneous_first(fusionnas):
     rows = json.loads(fusionnas("list", "operators", "--json").stdout)
-    assert {"formula", "source", "departs", "parameters", "macs"} <= set(rows[0])
+    assert {"formula", "source", "departs", "parameters", "macs", "absent", "reads", "ordered"} <= set(rows[0])
     assert [row["rank"] for row in rows] == sorted(row["rank"] for row in rows)
     gated = next(row for row in rows if row["name"] == "gated")
     assert "Arevalo" in gated["source"] and "sigmoid" in gated["formula"]
+    assert (gated["rank"], gated["reads"], gated["inputs"]) == (7, "vectors", "2 or more")
+    assert "  rank        7" in fusionnas("list", "operators").stdout
 
 
 def test_list_spaces_finds_the_bundled_ones_from_any_folder(fusionnas, tmp_path, monkeypatch):
