@@ -24,7 +24,8 @@ ORDER = ("probes", "emap", "interaction", "pid", "robustness", "use", "importanc
 def blocks_of(told: Told, prefix: str = "") -> list[Block]:
     """All blocks of a run, in reading order; ``prefix`` keeps keys of several runs apart."""
     made = [
-        _network(told, prefix), _baselines(told, prefix), _inputs(told, prefix), _search(told, prefix),
+        _network(told, prefix), _baselines(told, prefix), _inputs(told, prefix), _missing(told, prefix),
+        _search(told, prefix),
         *_diagnostics(told, prefix), front_block(told.results.get("pareto"), prefix), _cost(told), _ran(told),
     ]  # fmt: skip
     return [block for block in made if block is not None]
@@ -114,6 +115,26 @@ def _inputs(told: Told, prefix: str) -> Block | None:
     text = ["How much worse the network gets when one of its inputs is taken from another sample, and how far its "
             "output is from a sum of one part per modality."]  # fmt: skip
     return Block("What each input is worth", text, figures)
+
+
+def _missing(told: Told, prefix: str) -> Block | None:
+    known = told.results.get("robustness", {})
+    if not known.get("missing"):
+        return None
+    metric, missing = told.results["metric"], known["missing"]
+    whole, none = told.results["test"][metric], [None] * len(missing)
+    chart = Intervals("Score without an input minus score with all", f"{metric}, on test",
+                      [f"without {name}" for name in missing],
+                      [row[metric] - whole for row in missing.values()], none, none, 0.0)  # fmt: skip
+    worst = (max if metric in LOWER_IS_BETTER else min)(missing, key=lambda name: missing[name][metric])
+    share = known["trained_for"]
+    text = [f"Each input in turn is declared missing for every test sample. Most is lost without {worst}: "
+            f"{metric} {missing[worst][metric]:.4f} instead of {whole:.4f}.",
+            f"Trained with {share:.0%} of the inputs left out at random." if share else
+            "It was not trained for missing inputs; training.robustness.missing does that."]  # fmt: skip
+    rows = [{"without": name, **row} for name, row in missing.items()]
+    return Block("What if an input is missing?", text, [figure_of(chart, f"{prefix}missing")],
+                 [Table("scores without an input", rows, open=False)])  # fmt: skip
 
 
 def _search(told: Told, prefix: str) -> Block:

@@ -56,9 +56,10 @@ def test_everything_is_on_it(page: str, diagnosed: Path) -> None:
     for content in told.findings.values():
         assert content["question"] in unescape(page)
         assert all(sentence in unescape(page) for sentence in content["answer"])
-    for text in ("Against every simple alternative", "What each input is worth", "How the search went", "What it costs",
-                 "multiply-adds per sample", "exported forms", "space.yaml", "torch 2",
-                 "fusionnas search --space space.yaml --seed 0", str(told.architecture)):  # fmt: skip
+    for text in ("Against every simple alternative", "What each input is worth", "What if an input is missing?",
+                 "It was not trained for missing inputs", "Score without an input minus score with all",
+                 "How the search went", "What it costs", "multiply-adds per sample", "exported forms", "space.yaml",
+                 "torch 2", "fusionnas search --space space.yaml --seed 0", str(told.architecture)):  # fmt: skip
         assert text in unescape(page)
 
 
