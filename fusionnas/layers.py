@@ -29,8 +29,7 @@ class Linear(nn.Module):
         gain: standard deviation of the output for unit-variance input.
 
     Attributes:
-        given: what the next call returns instead of computing it: the same product, computed together with others
-            (:mod:`fusionnas.supernet.packing`).
+        given: what the next call returns instead of computing it: the same product, computed together with others.
     """
 
     given: Tensor | None = None
