@@ -117,7 +117,7 @@ SETTINGS = {
     "sensors": Setting(
         "sensors", ("modalities.acc.encoder=gru", "modalities.gyro.encoder=gru", "modalities.mag.encoder=gru"),
         (_node("mlp", "acc.2", "gyro.2", "mag.2"),),
-        "modality", (0.1, 0.3, 1.0), "accuracy", (15, 8),
+        "modality", (0.3, 1.0, 1.5), "accuracy", (15, 8),
     ),
 }  # fmt: skip
 
@@ -239,6 +239,7 @@ def _rows(
             "points_lost": f"{100 * (base - score):+.2f}",
             **{f"ms_{size}": f"{spent[size][label]:.3f}" for size in BATCHES},
             **{f"saved_{size}": f"{1 - spent[size][label] / spent[size]['ungated']:+.3f}" for size in BATCHES},
+            "gates": "" if told is None else str(gated.gates),
             "runs": "" if told is None else " ".join(f"{gate}={share:.2f}" for gate, share in told["runs"].items()),
             "cost_share": "" if told is None else f"{told['cost_share']:.3f}",
         }
@@ -255,13 +256,15 @@ def milliseconds(
     """Mean milliseconds per batch of each network on the same batches, in turn.
 
     Of seven passes over a batch the fastest counts: what else runs on the machine only ever adds. Between batches a
-    gated network's time differs, so there it is the mean.
+    gated network's time differs, so there it is the mean. Batches are shuffled: files often lie in order of classes,
+    and neighbours take the same route.
     """
     count = len(next(iter(inputs.values())).present)
     turns = max(3, min(samples // size, TURNS))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(count))
     total = dict.fromkeys(networks, 0.0)
     for turn in range(turns):
-        rows = torch.arange(turn * size, (turn + 1) * size) % count
+        rows = order[torch.arange(turn * size, (turn + 1) * size) % count]
         batch = {name: feature.rows(rows) for name, feature in inputs.items()}
         best = dict.fromkeys(networks, float("inf"))
         for _ in range(7):
