@@ -117,7 +117,7 @@ SETTINGS = {
     "sensors": Setting(
         "sensors", ("modalities.acc.encoder=gru", "modalities.gyro.encoder=gru", "modalities.mag.encoder=gru"),
         (_node("mlp", "acc.2", "gyro.2", "mag.2"),),
-        "modality", (0.3, 1.0, 1.5), "accuracy", (15, 8),
+        "modality", (0.3, 1.0, 2.0), "accuracy", (15, 8),
     ),
 }  # fmt: skip
 
