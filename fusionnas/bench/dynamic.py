@@ -44,7 +44,7 @@ from fusionnas.training.train import Schedule, train
 
 BATCHES = (1, 64, 256)
 SEEDS = 2
-TURNS = 60  # batches that are timed, at most
+TURNS = 40  # batches that are timed, at most
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ SETTINGS = {
     "avdigits": Setting(
         "avdigits", (),
         (_node("mlp", "image.1", "audio.1"), _node("mlp", "image.4", "audio.4", 0)),
-        "node", (0.1, 0.3, 1.0), "accuracy", (8, 4),
+        "node", (0.05, 0.2), "accuracy", (5, 6),
     ),
     # Three sensors, one after the other.
     "sensors": Setting(
