@@ -1,8 +1,8 @@
 """Oracle tables: build them, score a method by them, compare methods at equal time.
 
 ``build [NAME...]`` trains every architecture of the three small spaces; ``score METHOD [KEY=VALUE...]`` runs a method,
-also one from a plug-in, on fresh seeds and looks up what it found; ``compare`` does so for many methods, each with as
-many seconds of one core as the default takes.
+also one from a plug-in, on fresh seeds and looks up what it found; ``compare [NAME...]`` does so for many methods, each
+with as many seconds of one core as the default takes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import Any
 import torch
 
 from fusionnas.bench.base import register_bench, write_table
-from fusionnas.errors import InputError
+from fusionnas.errors import FusionNASError, InputError, did_you_mean
+from fusionnas.execution.base import Call, Executor, completed
 from fusionnas.execution.choose import make_executor
+from fusionnas.execution.shared import Shared
 from fusionnas.oracle.build import build_table
 from fusionnas.oracle.problems import problem, problems
 from fusionnas.oracle.table import Table, load
@@ -40,48 +42,59 @@ def oracle(
 ) -> list[dict[str, Any]]:
     """``build``, ``score METHOD`` or ``compare``."""
     what, *rest = words or ("score", "default")
-    if what == "build":
-        return _build(output.parent / "oracle", rest or list(problems), workers, progress)
-    if what == "score" and rest:
-        rows = [row for name in problems for row in _scored(rest[0], rest[1:], name, seed, progress)]
-    elif what == "compare" and not rest:
-        rows = _compared(seed, progress)
-    else:
-        raise InputError("fusionnas bench oracle: expected build [NAME...], score METHOD [KEY=VALUE...] or compare")
-    write_table(output.with_name("oracle_scores.csv") if what == "compare" else output, rows)
+    unknown = [f"'{name}'.{did_you_mean(name, problems)}" for name in rest if what != "score" and name not in problems]
+    if what not in ("build", "score", "compare") or (what == "score" and not rest) or unknown:
+        expected = f"build [NAME...], score METHOD [KEY=VALUE...] or compare [NAME...], of {', '.join(problems)}"
+        raise InputError(f"fusionnas bench oracle: expected {expected}", unknown)
+    with contextlib.closing(make_executor(workers)) as executor:
+        if what == "build":
+            return _build(output.parent / "oracle", rest or list(problems), executor, progress)
+        file = output.with_name("oracle_scores.csv") if what == "compare" else output
+        rows: list[dict[str, Any]] = []
+        for table in [load(name) for name in (rest if what == "compare" and rest else problems)]:
+            if what == "compare":
+                rows += _compared(table, seed, executor, progress)
+            else:
+                rows += _scored(rest[0], rest[1:], table, seed, executor, progress)
+            write_table(file, rows)
     return rows
 
 
-def _build(folder: Path, names: Sequence[str], workers: int, progress: Progress) -> list[dict[str, Any]]:
+def _build(folder: Path, names: Sequence[str], executor: Executor, progress: Progress) -> list[dict[str, Any]]:
     rows = []
-    with contextlib.closing(make_executor(workers)) as executor:
-        for name in names:
-            table = build_table(name, folder, executor=executor, progress=progress)
-            regrets = table.exhaustive_regret()
-            rows.append({
-                "table": name, "architectures": len(table.architectures), "seeds": table.seeds, "epochs": table.epochs,
-                "best": str(table.best), "best_accuracy": f"{table.test_accuracy.max():.4f}",
-                "mean_accuracy": f"{table.test_accuracy.mean():.4f}",
-                "regret_of_one_seed_exhaustive": f"{statistics.mean(regrets):.2f}",
-                "kilobytes": (folder / f"{name}.npz").stat().st_size // 1000,
-            })  # fmt: skip
+    for name in names:
+        table = build_table(name, folder, executor=executor, progress=progress)
+        regrets = table.exhaustive_regret()
+        rows.append({
+            "table": name, "architectures": len(table.architectures), "seeds": table.seeds, "epochs": table.epochs,
+            "best": str(table.best), "best_accuracy": f"{table.test_accuracy.max():.4f}",
+            "mean_accuracy": f"{table.test_accuracy.mean():.4f}",
+            "regret_of_one_seed_exhaustive": f"{statistics.mean(regrets):.2f}",
+            "kilobytes": (folder / f"{name}.npz").stat().st_size // 1000,
+        })  # fmt: skip
     return rows
 
 
 def _scored(
-    method: str, overrides: Sequence[str], name: str, seed: int, progress: Progress
+    method: str, overrides: Sequence[str], table: Table, seed: int, executor: Executor, progress: Progress
 ) -> list[dict[str, Any]]:
     """One row per seed."""
-    table = load(name)
-    progress.stage(f"{method} on {name}", SEEDS)
-    rows = []
-    for number in range(FIRST_SEED + seed, FIRST_SEED + seed + SEEDS):
-        rows.append(_one(method, overrides, table, number))
-        progress.advance({"regret": rows[-1]["regret"]})
-    return rows
+    progress.stage(f"{method} on {table.name}", SEEDS)
+    numbers, shared = range(FIRST_SEED + seed, FIRST_SEED + seed + SEEDS), Shared(table)
+    calls = (Call(f"{number}", score_once, (method, tuple(overrides), shared, number)) for number in numbers)
+    rows: dict[str, dict[str, Any]] = {}
+    with contextlib.closing(completed(executor, calls)) as ends:
+        for ended in ends:
+            if ended.failure is not None:
+                problem = f"{method} on {table.name}, seed {ended.call.name}: {ended.failure.text}"
+                raise FusionNASError(f"{problem}\n{ended.failure.traceback}")
+            rows[ended.call.name] = ended.value
+            progress.advance({"regret": ended.value["regret"]})
+    return [rows[str(number)] for number in numbers]
 
 
-def _one(method: str, overrides: Sequence[str], table: Table, seed: int) -> dict[str, Any]:
+def score_once(method: str, overrides: Sequence[str], table: Table, seed: int) -> dict[str, Any]:
+    """Search with one seed on one core, and look up what was found."""
     given, _ = problem(table.name, seed=seed, overrides=[f"search.method={method}", *overrides])
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -101,15 +114,12 @@ def _one(method: str, overrides: Sequence[str], table: Table, seed: int) -> dict
     }  # fmt: skip
 
 
-def _compared(seed: int, progress: Progress) -> list[dict[str, Any]]:
-    """The default, then every rival that is registered with the default's mean seconds on that table."""
-    rows = []
-    for name in problems:
-        rows += (own := _scored("default", (), name, seed, progress))
-        seconds = statistics.mean(float(row["seconds"]) for row in own)
-        for rival in RIVALS:
-            method, *settings = rival.split(":")
-            if method in methods:
-                given = [f"search.{s}" for s in settings] + [f"search.budget.seconds={seconds:.1f}"]
-                rows += _scored(method, given, name, seed, progress)
+def _compared(table: Table, seed: int, executor: Executor, progress: Progress) -> list[dict[str, Any]]:
+    """The default, then every rival with the default's mean seconds on that table."""
+    rows = _scored("default", (), table, seed, executor, progress)
+    seconds = statistics.mean(float(row["seconds"]) for row in rows)
+    for rival in RIVALS:
+        method, *settings = rival.split(":")
+        given = [f"search.{s}" for s in settings] + [f"search.budget.seconds={seconds:.1f}"]
+        rows += _scored(method, given, table, seed, executor, progress)
     return rows

@@ -35,7 +35,7 @@ modalities:
 {modalities}
 fusion: {{nodes: 2, width: 16, inputs: 2, operators: [additive, multiplicative, gated, low_rank_tensor, mlp]}}
 training: {{epochs: 20, patience: 20, batch_size: 64, learning_rate: 0.005, dropout: 0.0, refit: false}}
-search: {{heads: 6000, seeds: 1, random: 0}}
+search: {{heads: 2400, seeds: 1, random: 0}}
 """
 
 _LEVELS = {"quadrants": 1, "views": 0, "product": 1}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fusionnas.bench.oracle import oracle, score_once
 from fusionnas.errors import InputError
 from fusionnas.execution.inline import InlineExecutor
 from fusionnas.network import build, predict
@@ -124,3 +125,18 @@ def test_a_build_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Mo
     again = build_table("views", tmp_path, executor=InlineExecutor(), progress=QuietProgress(stages=False))
     assert sorted(trained) == [0, 1, 2] and (again.test_right[:6] == 7).all()
     assert (again.test_right[6:] == table.test_right[6:]).all()
+
+
+def test_a_method_is_scored_by_a_table() -> None:
+    table = fake_table()
+    row = score_once("random", ("search.options.candidates=4", "search.options.epochs=1"), table, 100)
+    assert row["table"] == "views" and row["seed"] == 100 and float(row["seconds"]) > 0
+    chosen = next(a for a in table.architectures if str(a) == row["architecture"])
+    assert row["regret"] == f"{table.regret(chosen):.3f}"
+
+
+@pytest.mark.parametrize("words", [("bild",), ("score",), ("compare", "veiws"), ("build", "veiws")])
+def test_what_cannot_be_asked_of_the_benchmark_is_told(words: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="METHOD .* of quadrants, views, product") as error:
+        oracle(tmp_path / "o.csv", seed=0, workers=1, progress=QuietProgress(stages=False), words=words)
+    assert ("Did you mean 'views'?" in str(error.value)) == ("veiws" in words)
