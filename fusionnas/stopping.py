@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-_FILE = "stop"
+_FILE, _BEST = "stop", "take_best"
 _OPEN: dict[Path, Callable[[str], None]] = {}
 """Runs that this process works on, and who hears of a signal: signals are a matter of the whole process."""
 
@@ -41,9 +41,20 @@ def ask_to_stop(folder: Path) -> None:
         (folder / _FILE).touch()
 
 
+def ask_for_best(folder: Path) -> None:
+    """Ask the search in ``folder`` to end at its next decision and to go on with the best so far."""
+    (folder / _BEST).touch()
+
+
+def best_asked(folder: Path) -> bool:
+    """Whether the search in ``folder`` is asked for the best so far."""
+    return (folder / _BEST).exists()
+
+
 def begin_work(folder: Path, tell: Callable[[str], None]) -> None:
     """This process works on ``folder`` from now on; a request of before does not count."""
-    (folder / _FILE).unlink(missing_ok=True)
+    for name in (_FILE, _BEST):
+        (folder / name).unlink(missing_ok=True)
     _OPEN[folder] = tell
 
 
@@ -51,7 +62,8 @@ def end_work(folder: Path) -> None:
     """It does not any more; more than once is fine."""
     if _OPEN.pop(folder, None) is not None:
         with suppress(OSError):
-            (folder / _FILE).unlink(missing_ok=True)
+            for name in (_FILE, _BEST):
+                (folder / name).unlink(missing_ok=True)
 
 
 def install_signals() -> None:

@@ -55,17 +55,25 @@ def watch(
 
 
 @app.command()
-def stop(run: AnyRun) -> None:
+def stop(
+    run: AnyRun,
+    take_best: Annotated[bool, typer.Option("--take-best", help="End the search alone, and finish with its best.")]
+    = False,
+) -> None:
     """Ask a run to save its state and stop; `fusionnas resume` goes on from there."""
     from fusionnas.errors import RunError
     from fusionnas.run.status import read_status
-    from fusionnas.stopping import ask_to_stop
+    from fusionnas.stopping import ask_for_best, ask_to_stop
 
     found = read_status(run)
     if found.state == "finished":
         raise RunError(f"{run} is finished, there is nothing to stop")
     if found.state == "stopped":
         raise RunError(f"nobody works on {run}; `fusionnas resume {run}` goes on with it")
+    if take_best:
+        ask_for_best(run)
+        print(f"the search in {run} ends at its next decision; the best so far is chosen from, trained and tested")
+        return
     ask_to_stop(run)
     print(f"{run} stops at its next safe point; `fusionnas status {run}` says when it has")
 

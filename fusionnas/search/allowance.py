@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from fusionnas.search.budget import Budget
 from fusionnas.search.pool import Pool
 
+_FEWEST = 3  # heads that are scored again whatever the clock says
 _RESCORING = 0.25  # share of what is left that scoring again may take
 _SHARES = (0.65, 0.85)  # share of a budget of seconds up to which the first rung, and any later one, takes new stacks
 
@@ -68,26 +69,27 @@ class Allowance:
 
     def __call__(self, stack: int, heads: int, epochs: int) -> bool:
         """Whether stack number ``stack`` of so many heads may train for so many epochs; the first one always may."""
-        if not self._budget.timed:
-            return True
         self._calls[epochs] += stack == 0
         used = self._budget.used(f"heads {epochs}.{self._calls[epochs]}", stack)
-        going = stack == 0 or used < _SHARES[epochs > self._costs.rungs[0]]
+        most = _SHARES[epochs > self._costs.rungs[0]] if self._budget.timed else 1.0
+        going = stack == 0 or used < most
         self._trained += heads * epochs * going
         return going
 
     def again(self) -> int:
         """How many heads are scored again."""
+        if self._budget.ended:
+            return min(self._again, _FEWEST)
         if not self._budget.timed:
             return self._again
         used = self._budget.used("heads again", 0)
         # Stacks of few heads take about twice as long per head.
         share = 2 * (used - self._start) / max(self._trained, 1) * self._costs.rescoring
-        return min(self._again, max(3, int((1 - used) / share))) if share > 0 else self._again
+        return min(self._again, max(_FEWEST, int((1 - used) / share))) if share > 0 else self._again
 
     def epochs(self, again: int) -> int:
         """What was taken, with so many heads scored again."""
-        trained = self._trained if self._budget.timed else self._costs.halving(self.heads)
+        trained = self._trained if self._budget.timed or self._budget.ended else self._costs.halving(self.heads)
         return trained + again * self._costs.rescoring
 
 

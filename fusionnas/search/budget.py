@@ -3,7 +3,8 @@
 One epoch is one pass of one network, supernet or head over its training samples; one training is ``training.epochs``
 of them. Before every step a method asks how much is used and stops where it is all. What a clock said is journaled, so
 that a resumed run takes the same decisions as the run that was killed: the budget then holds the seconds that
-both worked, without those lost in between.
+both worked, without those lost in between. ``fusionnas stop RUN --take-best`` ends any search, limited or not, at its
+next decision.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fusionnas.search.method import Task
+from fusionnas.stopping import best_asked
 
 Pace = Callable[[int], float]
 """Step -> share of a stage that is done before it; from 1 on the stage is over."""
@@ -35,6 +37,14 @@ class Budget:
         self._known: dict[tuple[str, int], float] = {(f["stage"], f["step"]): f["seconds"] for f in clocked}
         self._before, self._start = max(self._known.values(), default=0.0), clock()
         self.spent = 0.0
+        ended = task.run.recorded("best_taken")
+        self._last: dict[str, int] | None = ended[0]["last"] if ended else None
+        self._taken: dict[str, int] = {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether somebody asked for the best so far, and a decision heard of it."""
+        return self._last is not None
 
     @property
     def limited(self) -> bool:
@@ -51,15 +61,17 @@ class Budget:
         self.spent += epochs
 
     def used(self, stage: str, step: int, *, epochs: float = 0.0) -> float:
-        """Share of the budget that is used; 0 where there is no limit.
+        """Share of the budget that is used; 0 where there is no limit, at least 1 once the best so far is asked for.
 
         Args:
             stage, step: which decision depends on it; unique in the run.
             epochs: what the present stage has taken, as far as it is not yet spent.
         """
         if self._epochs is not None:
-            return (self.spent + epochs) / self._epochs
-        return 0.0 if self._seconds is None else self._elapsed(stage, step) / self._seconds
+            share = (self.spent + epochs) / self._epochs
+        else:
+            share = 0.0 if self._seconds is None else self._elapsed(stage, step) / self._seconds
+        return max(share, 1.0) if self._over(stage, step) else share
 
     def left(self) -> float | None:
         """Epochs that are left; None where they are not limited."""
@@ -76,17 +88,31 @@ class Budget:
         """
 
         def share(epoch: int) -> float:
-            if not self.limited:
-                return epoch / epochs
             used = self.used(stage, epoch, epochs=epoch) / part
-            return used if stretch else max(used, epoch / epochs)
+            return used if stretch and self.limited else max(used, epoch / epochs)
 
         return share
 
     def report(self) -> dict[str, Any]:
         """What was used: epochs, and seconds where they were limited."""
         seconds = {} if self._seconds is None else {"seconds": max(self._known.values(), default=0.0)}
-        return {"epochs": self.spent, **seconds}
+        return {"epochs": self.spent, **seconds, **({"best_taken": True} if self.ended else {})}
+
+    def _over(self, stage: str, step: int) -> bool:
+        """Whether this decision comes after the one at which the best so far was asked for.
+
+        The first step of every stage is taken in any case. What was decided before is journaled with the request, so
+        that a resumed run decides it again as it was.
+        """
+        if step == 0:
+            return False
+        if self._last is None:
+            if step <= self._taken.get(stage, 0) or not best_asked(self._run.path):
+                self._taken[stage] = max(step, self._taken.get(stage, 0))
+                return False
+            self._last = dict(self._taken)
+            self._run.record("best_taken", last=self._last)
+        return step > self._last.get(stage, 0)
 
     def _elapsed(self, stage: str, step: int) -> float:
         if (stage, step) not in self._known:

@@ -92,9 +92,9 @@ class Evaluations:
     @property
     def over(self) -> bool:
         """Whether the budget is used, or without one, as many are trained as asked."""
-        if self.budget.limited:
-            return bool(self.scores) and self.budget.used("candidates", self._steps) >= 1
-        return len(self.scores) >= self.most
+        if self.scores and self.budget.used("candidates", self._steps) >= 1:
+            return True
+        return not self.budget.limited and len(self.scores) >= self.most
 
     def epochs(self, wanted: int | None = None) -> int:
         """Epochs of a training for which ``wanted`` (default: the option) are wanted: heads have a least number."""

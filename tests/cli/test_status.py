@@ -17,6 +17,7 @@ from fusionnas.run.progress import QuietProgress
 from fusionnas.run.published import PublishedProgress
 from fusionnas.run.status import read_status
 from fusionnas.space import SearchSpace
+from fusionnas.stopping import best_asked, stop_asked
 from tests.test_whole_way import write_toy
 
 FUSIONNAS = (sys.executable, "-c", "from fusionnas.cli.main import main; main()")
@@ -67,6 +68,14 @@ def test_a_run_that_nobody_works_on_can_be_looked_at_but_not_stopped(tmp_path: P
     )
     with pytest.raises(RunError, match="is no run: there is no such folder"):
         read_status(tmp_path / "nothing")
+
+
+def test_the_best_so_far_can_be_asked_for_while_somebody_works_on_the_run(tmp_path: Path) -> None:
+    with Run.create(tmp_path / "run", space=SearchSpace.load("ehr"), settings={}) as run:
+        told = command("stop", run.path, "--take-best")
+        assert told.returncode == 0 and "ends at its next decision; the best so far" in told.stdout
+        assert best_asked(run.path) and not stop_asked(run.path)
+    assert not best_asked(run.path)
 
 
 @pytest.mark.slow
