@@ -88,7 +88,8 @@ def _nodes(
         for index, inputs in enumerate(network.head.plan):
             with AttentionMaps() as seen:
                 known[NodeRef(index)] = network.head.node(index, known)
-            for place, found in enumerate(seen.maps):
+            # Over one token there is nothing to look at but that.
+            for place, found in enumerate(one for one in seen.maps if one.shape[-1] > 1):
                 _add(sums, f"attention {place + 1} of #{index}", found.sum(0))
             for source, share in zip(inputs, _shares(network.head.nodes[index], inputs, known, index), strict=True):
                 shares.setdefault((index, source), []).append(share)

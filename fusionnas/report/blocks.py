@@ -39,8 +39,17 @@ def _network(told: Told, prefix: str) -> Block:
     )  # fmt: skip
     known = told.results.get("known_as")
     text = [f"It reads {listed(told.results['modalities'])}" + (f" and is the same as {known}." if known else ".")]
+    text += _unasked(told)
     small = [f"Faint: runner-up choices ({told.alternatives.source})."] if told.alternatives.source else []
     return Block("The network that was found", text, [picture], code={"as a formula": str(architecture)}, small=small)
+
+
+def _unasked(told: Told) -> list[str]:
+    """Modalities that the network could read, but whose gate went on for no sample."""
+    stages = told.architecture.gates.stages if told.architecture.gates is not None else ()
+    never = [name for number, stage in enumerate(stages) if told.alternatives.gates.get(f"stage_{number}") == 0.0
+             for name in stage]  # fmt: skip
+    return [f"Its gates asked for {listed(never)} for none of the held-out samples."] if never else []
 
 
 def _baselines(told: Told, prefix: str) -> Block:

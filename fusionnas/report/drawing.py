@@ -163,8 +163,8 @@ def _shades(chart: Shades) -> Figure:
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    figure.text(left / WIDTH, 0.08 / height, f"{chart.unit}; rows: {chart.rows_label}, columns: {chart.columns_label}",
-                fontsize=8, color=INK)  # fmt: skip
+    told = f"{chart.unit}; rows: {chart.rows_label}, columns: {chart.columns_label}"
+    figure.text(1 - 0.12 / WIDTH, 0.08 / height, told, fontsize=8, color=INK, ha="right")
     return figure
 
 

@@ -60,7 +60,8 @@ def draw_figure(architecture: Architecture, alternatives: Alternatives = NONE) -
     """The drawing as a matplotlib figure; runner-up choices and what is not read are faint."""
     layout = arrange(architecture)
     names, unread = [*architecture.modalities, *alternatives.unread], len(alternatives.unread)
-    left = -0.75 - 0.145 * max(map(len, names))
+    gate = max((len(_gate(architecture, name, alternatives)) for name in architecture.modalities), default=0)
+    left = -0.75 - max(0.145 * max(map(len, names)), 0.1 * gate)
     right, bottom, top = layout.output + 1.05, layout.bottom - 0.65 - unread * FAINT_STEP, 1.35
     deepest = max((len(layers) for layers in alternatives.unread.values()), default=0)
     right = max(right, deepest * LEVEL_STEP + 1.0)
@@ -102,9 +103,8 @@ def _lanes(axes: Axes, architecture: Architecture, layout: Layout, known: Altern
                               boxstyle="round,pad=0,rounding_size=0.3", alpha=0.10, edgecolor="none")  # fmt: skip
         axes.add_patch(lane)
         axes.text(-0.62, y, name, ha="right", va="center", fontsize=11, fontweight="bold", color=INK)
-        if stage := _stage(architecture, name):
-            told = f"gate {stage}{known.share(f'stage_{stage}')}"
-            axes.text(-0.62, y - 0.24, told, ha="right", va="center", fontsize=7.5, color=LINE)
+        told = _gate(architecture, name, known)
+        axes.text(-0.62, y - 0.24, told, ha="right", va="center", fontsize=7.5, color=LINE)
         for level in range(len(layers) + 1):
             filled = Point(name, level) in used
             x = level * LEVEL_STEP
@@ -115,10 +115,11 @@ def _lanes(axes: Axes, architecture: Architecture, layout: Layout, known: Altern
         axes.text(level * LEVEL_STEP, 0.68, f"level {level}", ha="center", va="center", fontsize=8, color=LINE)
 
 
-def _stage(architecture: Architecture, modality: str) -> int:
-    """Number of the gate that asks for a modality; 0 where none does."""
+def _gate(architecture: Architecture, modality: str, known: Alternatives) -> str:
+    """Which gate asks for a modality, and how often; empty where none does."""
     stages = architecture.gates.stages if architecture.gates is not None else ()
-    return next((number for number, stage in enumerate(stages) if modality in stage), 0)
+    number = next((number for number, stage in enumerate(stages) if modality in stage), 0)
+    return f"gate {number}{known.share(f'stage_{number}')}" if number else ""
 
 
 def _encoder(axes: Axes, start: Spot, end: Spot, name: str, color: str) -> None:

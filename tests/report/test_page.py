@@ -7,16 +7,20 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as xml
+from dataclasses import replace
 from html import escape, unescape
 from pathlib import Path
 
 import pytest
 
+from fusionnas.architecture import Gates
 from fusionnas.diagnostics.diagnose import diagnose
 from fusionnas.errors import RunError
+from fusionnas.report.blocks import _network
 from fusionnas.report.page import write_report
 from fusionnas.report.source import read_run
 from fusionnas.report.verdict import verdict
+from fusionnas.show import Alternatives
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -148,3 +152,14 @@ def test_a_browser_shows_it_on_a_phone_and_on_a_desk(page: str, width: int, tmp_
     assert len(told["figures"]) == page.count("<figure")
     for shown_width, shown_height, drawn_width, drawn_height, shapes in told["figures"]:
         assert shown_width > 250 and shown_height > 40 and drawn_width > 100 and drawn_height > 20 and shapes > 3
+
+
+def test_a_modality_that_no_gate_asks_for_is_told(diagnosed: Path) -> None:
+    told = read_run(diagnosed)
+    gated = replace(told.architecture, gates=Gates((("left",), ("right",))))
+    text = {}
+    for share in (0.0, 0.2):
+        known = Alternatives(gates={"stage_1": share})
+        text[share] = _network(replace(told, architecture=gated, alternatives=known), "").text
+    assert text[0.0][-1] == "Its gates asked for right for none of the held-out samples."
+    assert not any("asked for" in sentence for sentence in text[0.2])
