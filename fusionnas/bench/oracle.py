@@ -102,9 +102,12 @@ def score_once(method: str, overrides: Sequence[str], table: Table, seed: int) -
         with Run.create(Path(folder) / "run", space=given.space, settings={}) as run:
             found = methods[method](Task(given, run, QuietProgress(stages=False)))
         seconds = time.process_time() - start
-    chosen = next((a for a in found.finalists if a in table), None)
     ranked = [(row["loss"], row["id"]) for row in found.facts.get("shortlist", ())]
     known = {a.id: accuracy for a, accuracy in zip(table.architectures, table.test_accuracy, strict=True)}
+    by_id = {a.id: a for a in table.architectures}
+    # References such as the sum of all modalities may win, and are not in the space: then the next best that is.
+    inside = [*(a.id for a in found.finalists), *(name for _, name in sorted(ranked))]
+    chosen = next((by_id[name] for name in inside if name in by_id), None)
     pairs = [(-loss, known[name]) for loss, name in ranked if name in known]
     tau = kendall_tau(*zip(*pairs, strict=True)) if pairs else None
     return {
