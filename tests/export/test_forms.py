@@ -76,7 +76,7 @@ CASES = [
     pytest.param("torch", EXITS, id="torch-exits", marks=SLOW),
     pytest.param("onnx", FREE, id="onnx-free", marks=SLOW),
     pytest.param("onnx", STAGED, id="onnx-stages", marks=SLOW),
-    pytest.param("onnx", EXITS, id="onnx-exits"),
+    pytest.param("onnx", EXITS, id="onnx-exits", marks=SLOW),
     *(pytest.param("python", a, id=f"python-{i}") for i, a in enumerate((FREE, STAGED, EXITS))),
 ]
 
