@@ -63,8 +63,7 @@ class Case:
 
     Attributes:
         interaction: ``xor`` of a bit in b and a bit in d; ``product``: sign of the product of two real latents, both at
-            least 0.5 from zero;
-            ``gating``: a bit in d says which of two bits in b is the label.
+            least 0.5 from zero; ``gating``: a bit in d says which of two bits in b is the label.
         shortcut: share of samples in which a bit in a equals the label; 0.5 = none.
         modalities: how many, 2 to 6; the third is a.
         noise: share of labels that are flipped.
