@@ -12,6 +12,7 @@ from fusionnas.run.progress import QuietProgress
 from tests.export.test_forms import FREE, network_of
 
 
+@pytest.mark.slow
 def test_a_few_random_architectures_pass_in_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bench, "COUNT", 2)
     monkeypatch.setattr(bench, "MOST", {"torch": 1, "onnx": 0})

@@ -198,6 +198,7 @@ def test_real_set_a_agrees_with_its_statistics(real_data: Path) -> None:
     assert records.ids[empty].tolist() == ["140501", "140936", "141264"]
 
 
+@pytest.mark.slow
 def test_summaries_of_real_data_are_as_good_as_published(real_data: Path) -> None:
     train, test = read_set(real_data / "set_a"), read_set(real_data / "set_b")
     preprocessing = Preprocessing.fit(train, SUMMARIES)

@@ -11,6 +11,8 @@ import pytest
 import fusionnas
 from fusionnas.diagnostics.diagnose import diagnose
 
+pytestmark = pytest.mark.slow
+
 SOURCE = '''
 import numpy as np
 from fusionnas.data.base import Cohort, register_dataset

@@ -34,7 +34,7 @@ def search(folder: Path, level: str) -> fn.SearchRun:
     return fn.search(folder / "gated.yaml", run_dir=folder / "run", seed=1)
 
 
-@pytest.fixture(scope="module", params=["modality", "node"])
+@pytest.fixture(scope="module", params=["modality", pytest.param("node", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> fn.SearchRun:
     return search(tmp_path_factory.mktemp("gated"), request.param)
 

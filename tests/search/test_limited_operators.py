@@ -142,6 +142,7 @@ def test_heads_that_cannot_be_stacked_train_one_by_one_and_compete() -> None:
     assert not table.requires_grad and table.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(methods))
 def test_methods_search_spaces_of_limited_operators(name: str, tmp_path: Path) -> None:
     space = tiny_space(nodes=2, inputs="[2, 4]", operators=("pairs", "triples"))

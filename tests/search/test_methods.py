@@ -166,6 +166,7 @@ def test_a_space_of_one_modality_and_one_node_will_do(name: str, tmp_path: Path)
     assert set(found.layers) == {"a"} and found.finalists[0].modalities == ("a",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_finds_the_two_modalities_that_decide_which_one_draw_in_six_does(name: str, tmp_path: Path) -> None:
     found = search(name, tmp_path / "run", space(PLANTED, *quick(name, steps=40)), data(PLANTED), seed=0)
@@ -191,6 +192,7 @@ def options() -> Iterator[tuple[str, str]]:
                     yield name, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "key"), list(options()))
 def test_every_option_does_something(name: str, key: str, whole: Any, tmp_path: Path) -> None:
     other = methods[name].options.model_fields[key].examples[0]

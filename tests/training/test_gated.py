@@ -70,6 +70,7 @@ def trained(
     return network, spending
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gates", "name"), [(STAGED, "stage_1"), (EXITS, "node_1")], ids=["stages", "nodes"])
 def test_raising_the_weight_closes_gates_and_those_that_pay_stay_open(gates: Gates, name: str):
     test = half_hard(200, 3)
