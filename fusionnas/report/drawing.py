@@ -142,10 +142,12 @@ def _shades(chart: Shades) -> Figure:
     left, count = min(0.3 + 0.075 * longest, WIDTH * 0.45), len(chart.row_names)
     wide = (WIDTH - left - 0.12) / max(len(chart.column_names), 1)
     slanted = any(len(name) * 0.075 > wide for name in chart.column_names)
+    # A slanted name ends beyond its column: the last one needs room on the right.
+    right = 0.12 + (max(0.0, 0.07 * len(chart.column_names[-1]) - wide / 2) if slanted else 0.0)
     top = 0.2 + (0.055 * max(map(len, chart.column_names)) if slanted else 0.05)
     figure, axes = _frame(0.3 * count + 0.4 + top, left, 0.3)
     height = figure.get_figheight()
-    axes.set_position((left / WIDTH, 0.3 / height, 1 - (left + 0.12) / WIDTH, 0.3 * count / height))
+    axes.set_position((left / WIDTH, 0.3 / height, 1 - (left + right) / WIDTH, 0.3 * count / height))
     known = [value for line in chart.values for value in line if value is not None]
     low, high = min(known, default=0.0), max(known, default=1.0)
     for row, line in enumerate(chart.values):
