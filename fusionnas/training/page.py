@@ -35,7 +35,10 @@ training:
 | the network ignores a modality that should matter | `debias: functional_entropy` |
 
 Compare on select, several seeds: none of these always helps. `fusionnas bench training_methods` measures each on three
-planted problems, five seeds; `fusionnas list training` lists the methods.
+planted problems, five seeds ([results/training_methods.csv](../results/training_methods.csv)). There, training for
+missing modalities helps where one is neglected, in every seed (accuracy without the loud one .69 -> .95). The unimodal
+warm start (.69 -> .75, and .59 -> .73 where a modality prejudices) and offline blending (.59 -> .65) help on average
+and harm in some seeds. All others change less than seeds do. `fusionnas list training` lists the methods.
 """
 
 
