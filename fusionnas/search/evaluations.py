@@ -49,10 +49,14 @@ class Trained(BaseModel):
     steps: int = Field(70, ge=1, description="Fewest steps of a head; shorter ones mislead.", examples=[200])
 
 
-class Sampling(Trained, Section):
-    """Options of methods that ask for candidates in batches."""
+class Batches(BaseModel):
+    """How many candidates a method asks for at a time."""
 
     batch: int = Field(40, ge=1, description="Candidates that are asked for at a time.", examples=[2])
+
+
+class Sampling(Batches, Trained, Section):
+    """Options of methods that only draw."""
 
 
 Encode = Callable[[Task, Budget], Encoders]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from fusionnas.architecture import Architecture
-from fusionnas.search.evaluations import Evaluations
+from fusionnas.search.evaluations import Evaluations, Trained
 from fusionnas.search.method import Found, MethodFacts, Task, register_method
 from fusionnas.search.methods import halving
 from fusionnas.search.methods.hyperband import sweeps
 from fusionnas.search.methods.tpe import Parzen
+from fusionnas.space.schema import Section
 from fusionnas.training.randomness import derive
 
 FACTS = MethodFacts(
@@ -23,7 +24,7 @@ FACTS = MethodFacts(
 _TRIES = 10  # times that it is asked for what is missing, as it proposes known candidates too
 
 
-class Options(halving.Options):
+class Options(halving.Rungs, Trained, Section):
     """Of the estimator."""
 
     enough: int = Field(20, ge=2, description="Trainings of one length that the densities need.", examples=[100])

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from fusionnas.architecture import Architecture
-from fusionnas.search.evaluations import Evaluations, Sampling
+from fusionnas.search.evaluations import Batches, Evaluations, Trained
 from fusionnas.search.method import Found, MethodFacts, Task, register_method
 from fusionnas.search.mutation import mutated
 from fusionnas.search.sampled import sampled_search
+from fusionnas.space.schema import Section
 from fusionnas.training.randomness import derive
 
 FACTS = MethodFacts(
@@ -28,7 +29,7 @@ FACTS = MethodFacts(
 )
 
 
-class Options(Sampling):
+class Options(Batches, Trained, Section):
     """Of the population."""
 
     population: int = Field(50, ge=2, description="Architectures alive at a time.", examples=[3])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from fusionnas.architecture import Architecture
 from fusionnas.search.evaluations import Evaluations, Trained
@@ -23,11 +23,15 @@ FACTS = MethodFacts(
 )
 
 
-class Options(Trained, Section):
-    """Of the rungs."""
+class Rungs(BaseModel):
+    """How long the rungs are."""
 
     epochs: int = Field(27, ge=1, description="Epochs of the last rung.", examples=[9])
     eta: int = Field(3, ge=2, description="One in eta goes on.", examples=[2])
+
+
+class Options(Rungs, Trained, Section):
+    """Of methods that halve."""
 
 
 @register_method("halving", FACTS, Options)

@@ -10,7 +10,7 @@ from typing import Any
 from fusionnas.architecture import Architecture
 from fusionnas.search.evaluations import Evaluations
 from fusionnas.search.method import Found, MethodFacts, Task, register_method
-from fusionnas.search.methods.halving import Options, bracket, rung_epochs
+from fusionnas.search.methods.halving import Options, Rungs, bracket, rung_epochs
 from fusionnas.training.randomness import derive
 
 FACTS = MethodFacts(
@@ -31,7 +31,7 @@ def hyperband(task: Task) -> Found:
 
 
 def sweeps(
-    evaluations: Evaluations, options: Options, propose: Callable[[int], list[Architecture]], **facts: Any
+    evaluations: Evaluations, options: Rungs, propose: Callable[[int], list[Architecture]], **facts: Any
 ) -> Found:
     """Hyperband's brackets over and over, filled by ``propose``, which is asked for a number of candidates."""
     rungs, idle = rung_epochs(evaluations, options.eta), 0

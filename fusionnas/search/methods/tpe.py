@@ -11,9 +11,10 @@ from pydantic import Field
 
 from fusionnas.architecture import Architecture
 from fusionnas.search.compose import compose
-from fusionnas.search.evaluations import Evaluations, Sampling
+from fusionnas.search.evaluations import Batches, Evaluations, Trained
 from fusionnas.search.method import Found, MethodFacts, Task, register_method
 from fusionnas.search.sampled import sampled_search
+from fusionnas.space.schema import Section
 from fusionnas.training.randomness import derive
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FACTS = MethodFacts(
 )
 
 
-class Options(Sampling):
+class Options(Batches, Trained, Section):
     """Of the estimator."""
 
     startup: int = Field(40, ge=1, description="Random candidates before the densities count.", examples=[100])
