@@ -33,6 +33,7 @@ def planted(folder: Path, logit: str) -> Path:
     return folder / "planted.yaml"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("logit", "place", "operators", "reason"),
     [

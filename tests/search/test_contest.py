@@ -81,6 +81,7 @@ class Stop(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 6])
 def test_a_ranking_that_was_stopped_goes_on_to_the_same(tmp_path: Path, stop: int) -> None:
     told: list[tuple[str, int]] = []

@@ -18,6 +18,7 @@ from tests.search.test_methods import PLANTED, SMALL, Killed, Kills, data, searc
 from tests.spaces import tiny_space
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(decoders))
 def test_finds_the_same_after_kills(name: str, tmp_path: Path) -> None:
     known = space(SMALL, "search.method=darts", f"search.decoder={name}")

@@ -136,6 +136,7 @@ class Kills(QuietProgress):
             raise Killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_search_that_was_killed_twice_finds_the_same(name: str, whole: Any, tmp_path: Path) -> None:
     known = space(SMALL, *quick(name))

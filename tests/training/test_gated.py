@@ -115,6 +115,7 @@ class Dying(Checkpoint):
             raise Killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [3, 8, 12])
 def test_killed_at_any_epoch_of_either_stage_it_ends_with_the_same_bits(tmp_path: Path, epoch: int):
     whole, _ = trained(STAGED, 0.2)
