@@ -14,7 +14,9 @@ import torch
 from fusionnas.diagnostics.measures.damage import noise
 from fusionnas.encoders.attention import Attention
 from fusionnas.encoders.encoder import Encoder
+from fusionnas.errors import SpaceError
 from fusionnas.feature import Feature, InputSpec
+from fusionnas.operators import operators
 from fusionnas.search.methods.mfas import heat
 
 TESTS = Path(__file__).parents[1]
@@ -47,6 +49,11 @@ LEDGER = {
     "SDK DFG: hidden networks": "test_sdk_dynamic_fusion_graph_hides_its_networks_in_a_dict",
     "SDK RMFN: a loop of nothing": "test_sdk_recurrent_fusion_repeats_steps_that_change_nothing",
     "SDK TFN: no ones": "test_sdk_tensor_fusion_appends_no_ones",
+    "SDK TFN: the process ends": "test_sdk_tensor_fusion_ends_the_process_here_an_error_says_what_is_wrong",
+    "Greedy MMTM: running average of the other stream": (
+        "test_greedy_exchange_averages_the_wrong_stream_here_no_operator_remembers_a_batch"
+    ),
+    "Papers' READMEs: commands that do not run": "test_every_command_is_documented",
     "BLOCK: shared is ignored": "test_block_tucker_shares_what_it_should_not",
     "BLOCK: MCB is dead": "test_block_mcb_calls_a_transform_that_torch_no_longer_has",
     "OGM-GE: gated and FiLM crash": "test_reference_crashes_on_gated_and_film_here_every_operator_has_scores",
@@ -105,6 +112,23 @@ def test_evolved_transformer_normalises_what_it_should_have_masked() -> None:
     loud = masked._replace(values=torch.where(mask.unsqueeze(-1), feature.values, 1e4))
     assert torch.equal(layer(masked).values, layer(loud).values)
     assert not layer(loud).values[:, 3].any()
+
+
+def test_sdk_tensor_fusion_ends_the_process_here_an_error_says_what_is_wrong() -> None:
+    with pytest.raises(SpaceError, match="1,953,125 wide, allowed 1,000,000; use the operator low_rank_tensor"):
+        operators["tensor"](inputs=9, width=4)
+
+
+@pytest.mark.parametrize("name", list(operators))
+def test_greedy_exchange_averages_the_wrong_stream_here_no_operator_remembers_a_batch(name: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        operator = operators[name](inputs=max(2, operators[name].inputs_range[0]), width=8).train()
+        before = {key: value.clone() for key, value in operator.state_dict().items()}
+        features = [Feature.vector(torch.randn(5, 8)) for _ in range(operator.inputs)]
+        first = operator(features).values
+        assert torch.equal(operator(features).values, first)
+    assert all(torch.equal(value, before[key]) for key, value in operator.state_dict().items())
 
 
 def _sequence(channels: int = 3) -> Feature:
