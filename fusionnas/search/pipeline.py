@@ -165,16 +165,7 @@ def _results(
         "select": scores(chosen.held_out, select.target),
         "test": {metric: row["mean"] for metric, row in table[OURS].items()},
         "spread": {metric: row["std"] for metric, row in table[OURS].items()},
-        "baselines": {
-            baseline: {
-                "architecture": str(finals[baseline][0].architecture),
-                "parameters": _parameters(finals[baseline][0]),
-                "test": {metric: row["mean"] for metric, row in table[baseline].items()},
-                "spread": {metric: row["std"] for metric, row in table[baseline].items()},
-                **against[baseline],
-            }
-            for baseline in against
-        },
+        "baselines": {b: {**_baseline(finals[b][0], table[b]), **against[b]} for b in against},
         "seeds": {"run": task.seed, "networks": space.file.search.seeds},
         "verdict": verdict(
             name, {k: v for k, v in against.items() if k != UNGATED}, read, pairs, known_as=known_as,
@@ -198,6 +189,15 @@ def _results(
         },
         "cost": {"parameters": _parameters(finals[OURS][0]), "epochs": finals[OURS][0].epoch, **_cost(task, winner)},
         "data": {**dataset.description, "facts": dict(dataset.facts)},
+    }
+
+
+def _baseline(trained: Retrained, row: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "architecture": str(trained.architecture),
+        "parameters": _parameters(trained),
+        "test": {metric: values["mean"] for metric, values in row.items()},
+        "spread": {metric: values["std"] for metric, values in row.items()},
     }
 
 
