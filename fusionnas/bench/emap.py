@@ -81,7 +81,7 @@ def _row(space: SearchSpace, operator: str, network: FusionNetwork, samples: Par
         "times_faster": f"{per_pair * found.evaluations / seconds:.0f}",
         "largest_difference_to_loop": f"{difference:.1e}", "average_precision": f"{whole:.4f}",
         "average_precision_of_projection": f"{projected:.4f}",
-        "largest_gap_of_a_logit": f"{float((found.values - logits).abs().max()):.1e}",
+        "largest_gap_of_a_logit": f"{float((found.values - pairings.own()).abs().max()):.1e}",
     }  # fmt: skip
 
 

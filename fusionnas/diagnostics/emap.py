@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fusionnas.architecture import Architecture
 from fusionnas.diagnostics.base import DiagnosticFacts, Findings, register_diagnostic
@@ -31,7 +32,7 @@ def emap(subject: Subject) -> Findings:
         return Findings(["There is one modality, so nothing can interact."])
     rungs = _rungs(subject)
     fused = rungs[FUSED][1]
-    projection = _project(subject, fused)
+    projection, own = _project(subject, fused)
     logits = {name: subject.logits(architecture) for name, (_, architecture) in rungs.items()}
     logits = {FUSED: logits.pop(FUSED), PROJECTED: projection.values, **logits}
     against = subject.versus(logits[FUSED], {name: value for name, value in logits.items() if name != FUSED})
@@ -44,7 +45,7 @@ def emap(subject: Subject) -> Findings:
             "best_fused_is_better_by": row["difference"], "low": row["interval"][0], "high": row["interval"][1],
         })  # fmt: skip
     error = projection.error_of(subject.score)
-    largest = float((projection.values - logits[FUSED]).abs().max())
+    largest = float((projection.values - own).abs().max())
     facts = {
         "gap": against[PROJECTED]["difference"], "interval": against[PROJECTED]["interval"],
         "error_of_the_draws": error, "exact": projection.exact, "evaluations": projection.evaluations,
@@ -64,10 +65,11 @@ def _rungs(subject: Subject) -> dict[str, tuple[str, Architecture]]:
     return {rung: min(((n, known[n]) for n in names), key=lambda m: subject.loss(m[1])) for rung, names in best.items()}
 
 
-def _project(subject: Subject, architecture: Architecture) -> Projection:
+def _project(subject: Subject, architecture: Architecture) -> tuple[Projection, Tensor]:
+    """The projection, and what is projected, (N, C): both in float64, so that additive networks have no gap at all."""
     pairings = Pairings(subject.space, subject.network(architecture), subject.part.inputs)
     generator = torch.Generator().manual_seed(derive(subject.task.seed, "emap"))
-    return project(pairings, pairings.sources, pairings.size, generator=generator)
+    return project(pairings, pairings.sources, pairings.size, generator=generator), pairings.own()
 
 
 def _shares(projection: Projection) -> dict[str, float]:

@@ -11,6 +11,7 @@ import numpy as np
 from fusionnas.architecture import Architecture, Node, NodeRef, Point
 from fusionnas.diagnostics.base import DiagnosticFacts, Findings, register_diagnostic
 from fusionnas.diagnostics.chart import Chart, Curves, Intervals
+from fusionnas.diagnostics.gate_choices import gate_rows
 from fusionnas.diagnostics.measures.ranks import kendall_interval
 from fusionnas.diagnostics.subject import Subject
 from fusionnas.errors import SpaceError
@@ -68,8 +69,9 @@ def importance(subject: Subject) -> Findings:
     trust = _trust(subject)
     facts = {"loss": subject.loss(subject.architecture), **trust, "gates": _gates(subject)}
     charts: list[Chart] = [_chart(subject, runners)] if runners else []
-    tables = {"runners_up": runners, "alternatives": rows}
-    return Findings(_answer(subject, runners, facts), facts, tables, [*charts, *_ranking(subject)])
+    tables = {"runners_up": runners, "alternatives": rows, "gates": gate_rows(subject)}
+    answer = [*_answer(subject, runners, facts), *_of_gates(subject, tables["gates"])]
+    return Findings(answer, facts, tables, [*charts, *_ranking(subject)])
 
 
 def _choices(subject: Subject) -> Iterator[Choice]:
@@ -181,6 +183,15 @@ def _answer(subject: Subject, runners: Sequence[Mapping[str, Any]], facts: Mappi
         change, (low, high) = facts["gates"]["difference"], facts["gates"]["interval"]
         answer.append(f"The gates change {metric} on test by {change:+.4f} [{low:+.4f}, {high:+.4f}].")
     return answer
+
+
+def _of_gates(subject: Subject, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One sentence per gate."""
+    return [
+        f"Without gate {row['gate']} a sample costs {row['cost_without']:.0%} of everything, not {row['cost']:.0%}; "
+        f"{subject.metric} changes by {-row['found_is_better_by']:+.4f} [{-row['high']:+.4f}, {-row['low']:+.4f}]."
+        for row in rows
+    ]
 
 
 def _chart(subject: Subject, runners: Sequence[Mapping[str, Any]]) -> Intervals:

@@ -51,6 +51,7 @@ class Subject:
         results: the content of ``results.json``.
         architecture: what was found, without its gates: it got them after the choice, for the final networks only.
         split: the part that is scored, "select" or "test".
+        gated: what was found, with its gates; None: it has none.
     """
 
     task: Task
@@ -58,6 +59,7 @@ class Subject:
     results: Mapping[str, Any]
     architecture: Architecture
     split: str
+    gated: Architecture | None
 
     @property
     def space(self) -> SearchSpace:
@@ -201,4 +203,5 @@ def opened(run_dir: Path, *, split: str, workers: int, progress: Progress) -> It
         dataset = data_of(run, space)
         with closing(make_executor(workers, plugins=space.file.plugins)) as executor:
             task = task_of(run, space, dataset, progress, executor)
-            yield Subject(task, dataset, results, replace(found, gates=None), split)
+            gated = None if found.gates is None else found
+            yield Subject(task, dataset, results, replace(found, gates=None), split, gated)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fusionnas as fn
+from fusionnas.architecture import Gates, Node, NodeRef, Point
+from fusionnas.diagnostics.gate_choices import gate_rows, without_each
+from fusionnas.diagnostics.subject import Subject, opened
 from fusionnas.export.native import read_native
 from fusionnas.gates.network import GatedNetwork
+from fusionnas.gates.spending import Spending, shares
+from fusionnas.run.progress import QuietProgress
 
 SPACE = """
 name: gated
@@ -62,3 +69,30 @@ def test_what_was_exported_is_gated_and_the_same(run: fn.SearchRun):
 
 def test_resuming_a_finished_run_reads_the_same(run: fn.SearchRun):
     assert fn.resume(run.path).results == run.results
+
+
+def test_importance_takes_the_gates_away_one_at_a_time(run: fn.SearchRun, tmp_path: Path):
+    folder = Path(shutil.copytree(run.path, tmp_path / "run"))
+    with opened(folder, split="select", workers=1, progress=QuietProgress(stages=False)) as subject:
+        (row,) = gate_rows(subject)
+        assert row["gate"] in run.results["gates"]["runs"]
+        assert row["low"] <= row["found_is_better_by"] <= row["high"]
+        assert row["cost_without"] == 1.0 and row["cost"] == subject_cost(subject)
+
+
+def subject_cost(subject: Subject) -> float:
+    assert subject.gated is not None and subject.task.problem.costs is not None
+    network = subject.network(subject.gated)
+    assert isinstance(network, GatedNetwork)
+    spending = Spending.of(subject.gated, subject.task.problem.costs)
+    share: float = shares(network, subject.task.data.select.inputs, spending)["cost_share"]
+    return share
+
+
+def test_without_one_of_two_gates_the_other_stays():
+    space = fn.SearchSpace.parse(SPACE.replace("LEVEL", "both").replace("nodes: 1", "nodes: 2"))
+    nodes = [Node((Point("cheap", 0), Point("costly", 1)), "mlp"), Node((NodeRef(0), Point("cheap", 1)), "mlp")]
+    gates = Gates((("cheap",), ("costly",)), ((1, NodeRef(0)),))
+    fewer = dict(without_each(replace(space.architecture(nodes), gates=gates)))
+    assert fewer["stage_1"].gates == Gates((), gates.nodes)
+    assert fewer["node_1"].gates == Gates(gates.stages, ())

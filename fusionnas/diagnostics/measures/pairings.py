@@ -70,6 +70,10 @@ class Pairings:
             logits = logits + part[index[self._source[name]]]
         return logits
 
+    def own(self) -> Tensor:
+        """Logits (N, C) of the samples as they are."""
+        return torch.cat([self(dict.fromkeys(self.sources, rows)) for rows in self._chunks()])
+
     def _operator(self, place: int) -> FusionOperator:
         operator = self._head.nodes[place]
         assert isinstance(operator, FusionOperator)
