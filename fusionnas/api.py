@@ -69,18 +69,15 @@ def search(
     Raises:
         InputError: space, data or run folder cannot be used.
     """
-    from fusionnas.run import Run
     from fusionnas.run.progress import QuietProgress
 
-    if not isinstance(space, SearchSpace):
-        space = SearchSpace.load(space)
     space, dataset, settings = settled(space, data=data, data_path=data_path, seed=seed)
     shown = progress or QuietProgress(stages=False)
-    with closing(executor_for(space, workers, ray, shown)) as executor:
-        run = Run.create(run_dir, space=space, settings=settings, tell=None if progress is None else progress.message)
-        with run:
-            run.record("data", hash=dataset.description["hash"])
-            return _carry_out(run, space, dataset, executor, shown)
+    with (
+        closing(executor_for(space, workers, ray, shown)) as executor,
+        begun(run_dir, space, dataset, settings, progress) as run,
+    ):
+        return _carry_out(run, space, dataset, executor, shown)
 
 
 def resume(
@@ -111,20 +108,33 @@ def resume(
 
 
 def settled(
-    space: SearchSpace, *, data: str | Path | None, data_path: Path | None, seed: int
+    space: SearchSpace | str | Path, *, data: str | Path | None, data_path: Path | None, seed: int
 ) -> tuple[SearchSpace, Dataset, dict[str, Any]]:
     """The space over the data that it is given, the data, and the settings that a run of it keeps.
 
     Raises:
-        DataError: the data cannot be used.
+        InputError, DataError: space or data cannot be used.
     """
     from fusionnas.data.load import load_dataset
 
+    if not isinstance(space, SearchSpace):
+        space = SearchSpace.load(space)
     dataset = load_dataset(space, data=data, data_path=data_path, seed=seed)
     space, folder = _over(space, data, data_path, dataset)
     place = None if folder is None else str(folder)
     # The space names its data.
     return space, dataset, {"data": None, "data_path": place, "seed": seed, "folder": str(space.folder)}
+
+
+def begun(
+    run_dir: Path | None, space: SearchSpace, dataset: Dataset, settings: Mapping[str, Any], progress: Progress | None
+) -> Run:
+    """A new run that knows its data."""
+    from fusionnas.run import Run
+
+    run = Run.create(run_dir, space=space, settings=settings, tell=None if progress is None else progress.message)
+    run.record("data", hash=dataset.description["hash"])
+    return run
 
 
 def _over(

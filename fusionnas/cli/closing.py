@@ -56,14 +56,30 @@ def close_study(study: StudyRun, *, as_json: bool) -> None:
 
     keys = list(study.trials[0]["values"])
     table = new_table("trial", "loss on select", *keys, "found", right=["loss on select", *keys])
-    for row in sorted(study.trials, key=lambda row: row.get("loss", float("inf"))):
+    for row in sorted(study.trials, key=_place):
         values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row["values"].values()]
-        loss = f"{row['loss']:.4f}" if "loss" in row else "failed"
-        found = row["text"] if "text" in row else row["failed"].splitlines()[0]
-        cells = map(Text, (f"{row['number']:04d}", loss, *values, found))
+        loss = "failed" if "failed" in row else f"{_loss(row):.4f}"
+        cells = map(Text, (f"{row['number']:04d}", loss, *values, _found(row)))
         table.add_row(*cells, style="bold" if row["number"] == best else None)
     print_table(table)
     close(study.best, as_json=False)
+
+
+def _loss(row: Mapping[str, Any]) -> float:
+    """Of the last rung of a trial."""
+    losses = row.get("rungs") or [row.get("loss")]
+    return float("inf") if losses[-1] is None else float(losses[-1])
+
+
+def _place(row: Mapping[str, Any]) -> tuple[bool, int, float]:
+    """Whole searches come first, those that failed last."""
+    return "failed" in row, -len(row.get("rungs", ())), _loss(row)
+
+
+def _found(row: Mapping[str, Any]) -> str:
+    if "failed" in row:
+        return str(row["failed"]).splitlines()[0]
+    return str(row["text"]) if "text" in row else f"left after {row['share']} of a search"
 
 
 def comparison(results: Mapping[str, Any], shown: int) -> Table:

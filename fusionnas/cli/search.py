@@ -24,6 +24,7 @@ def search(
     ray: Ray = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Search so often over the space's `study` ranges.")] = None,
     sampler: Annotated[str, typer.Option(help="With --trials: tpe, random, nsga2 or gp.")] = "tpe",
+    scheduler: Annotated[str, typer.Option(help="With --trials: none, or asha: stop poor ones early.")] = "none",
     storage: Storage = None,
     settings: Settings = None,
     as_json: Json = False,
@@ -42,8 +43,8 @@ def search(
     given: dict[str, Any] = {"data": data, "data_path": data_path, "seed": seed, "run_dir": run_dir}
     given |= {"workers": workers_of(workers, ray), "ray": ray}
     if trials is None:
-        if storage is not None or sampler != "tpe":
-            raise InputError("--sampler and --storage belong to --trials, which is not given")
+        if storage is not None or (sampler, scheduler) != ("tpe", "none"):
+            raise InputError("--sampler, --scheduler and --storage belong to --trials, which is not given")
         with progress_for(machine=as_json) as progress:
             run = run_search(loaded, **given, progress=progress)
         close(run, as_json=as_json)
@@ -51,5 +52,6 @@ def search(
     from fusionnas.studies import study
 
     with progress_for(machine=as_json) as progress:
-        many = study(loaded, trials=trials, sampler=sampler, storage=storage, **given, progress=progress)
+        chosen: dict[str, Any] = {"sampler": sampler, "scheduler": scheduler, "storage": storage}
+        many = study(loaded, trials=trials, **chosen, **given, progress=progress)
     close_study(many, as_json=as_json)

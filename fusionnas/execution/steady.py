@@ -19,7 +19,10 @@ class Proposer(Protocol):
     """Proposes tasks and hears of their ends; both in the order of their numbers."""
 
     def propose(self, number: int) -> Call | None:
-        """The task of this number, from what was observed so far; None: there are no more."""
+        """The task of this number, from what was observed so far; None: none before more is observed.
+
+        Once all is observed, None ends it.
+        """
 
     def observe(self, number: int, ended: Ended) -> None:
         """The end of the task of this number; called for every number, each once, in order."""
@@ -50,25 +53,28 @@ def steady_state(
     under_way = _UnderWay(executor, lag, backups)
     ended: dict[int, Ended] = {}  # ends that cannot be observed yet: at most lag
     proposed = observed = 0
-    more = True
+    waiting = over = False  # waiting: for one more observation
     try:
         while True:
-            while more and not halt() and under_way.room:
-                if proposed - observed >= lag:
+            while not halt() and under_way.room:
+                if waiting or proposed - observed >= lag:
                     if observed not in ended:
                         break
                     proposer.observe(observed, ended.pop(observed))
-                    observed += 1
+                    observed, waiting = observed + 1, False
+                    continue
                 call = proposer.propose(proposed)
                 if call is None:
-                    more = False
-                    break
+                    waiting, over = observed < proposed, observed == proposed
+                    if over:
+                        break
+                    continue
                 if (value := recall(call)) is not None:
                     ended[proposed] = Ended(call, value)
                 else:
                     under_way.begin(proposed, call)
                 proposed += 1
-            if not under_way.numbers:
+            if not under_way.numbers and (over or halt()):
                 break
             found = under_way.wait(proposed)
             if found is not None:

@@ -32,17 +32,18 @@ class Mirror:
         self.numbers = {trial.user_attrs.get(_NUMBER) for trial in self._study.get_trials(deepcopy=False)}
 
     def write(self, number: int, values: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """Add a trial, and those that the database did not take before."""
+        """Add a trial, and those that the database did not take before; one without a loss was stopped early."""
         from optuna.exceptions import StorageInternalError
         from optuna.trial import TrialState, create_trial
         from sqlalchemy.exc import SQLAlchemyError
 
         if number in self.numbers:
             return
-        failed = "failed" in facts
+        state = TrialState.FAIL if "failed" in facts else TrialState.COMPLETE if "loss" in facts else TrialState.PRUNED
         self._waiting[number] = create_trial(
-            state=TrialState.FAIL if failed else TrialState.COMPLETE, value=None if failed else facts["loss"],
+            state=state, value=facts["loss"] if state is TrialState.COMPLETE else None,
             params=dict(values), distributions=self._distributions,
+            intermediate_values={k: loss for k, loss in enumerate(facts.get("rungs", ())) if loss is not None},
             user_attrs={_NUMBER: number, **{key: facts[key] for key in ("text", "failed") if key in facts}},
         )  # fmt: skip
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from fusionnas.run import Run
 from fusionnas.run.progress import QuietProgress
 from fusionnas.space import SearchSpace
 from fusionnas.studies.ranges import SEED, Values, varied
+from fusionnas.studies.rungs import shortened
 
 
 def trial_folder(study: Path, number: int) -> Path:
@@ -18,14 +20,20 @@ def trial_folder(study: Path, number: int) -> Path:
     return study / "trials" / f"{number:04d}"
 
 
-def run_trial(study: Path, number: int, values: Values, settings: dict[str, Any]) -> dict[str, Any]:
+def rung_folder(study: Path, number: int, rung: int) -> Path:
+    """The run folder of a trial that gets less than a whole search."""
+    return study / "rungs" / str(rung) / f"{number:04d}"
+
+
+def run_trial(study: Path, folder: Path, values: Values, settings: dict[str, Any], share: Fraction) -> dict[str, Any]:
     """Search with these values; goes on where an earlier attempt was.
 
     Args:
         study: the study's folder.
-        number: of the trial.
+        folder: of the trial's own run.
         values: what varies.
         settings: of the study's run: seed, data, where the space's files lie.
+        share: of the search, see :func:`fusionnas.studies.rungs.shortened`.
 
     Returns:
         ``loss`` (mean over all samples that the winner's trainings held out), ``architecture``, its ``text``.
@@ -43,11 +51,12 @@ def run_trial(study: Path, number: int, values: Values, settings: dict[str, Any]
 
     text = (study / "space.yaml").read_text()
     space = varied(SearchSpace.parse(text, name="space.yaml", folder=Path(settings["folder"])), values)
+    space = shortened(space, share)
     own = {key: settings[key] for key in ("data", "data_path", "folder")}
     own["seed"] = values.get(SEED, settings["seed"])
     progress = QuietProgress(stages=False)
     try:
-        with _opened(trial_folder(study, number), space, own) as run, also_stop(run.path, study), one_thread():
+        with _opened(folder, space, own) as run, also_stop(run.path, study), one_thread():
             with closing(InlineExecutor()) as executor:
                 task = task_of(run, space, data_of(run, space), progress, executor)
                 _, winner = select(task)

@@ -14,7 +14,7 @@ def test_options_of_studies_need_one(fusionnas, tmp_path):
     search = ("search", "--space", str(write_space(tmp_path)))
     told = fusionnas(*search, "--storage", "sqlite:///a.db")
     assert (told.exit_code, told.stdout) == (2, "")
-    assert "--sampler and --storage belong to --trials, which is not given" in told.stderr
+    assert "--sampler, --scheduler and --storage belong to --trials, which is not given" in told.stderr
     told = fusionnas(*search, "--trials", "2")
     assert told.exit_code == 2 and "the space 'small' gives no ranges" in told.stderr
 

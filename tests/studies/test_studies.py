@@ -97,6 +97,38 @@ def test_stopped_and_resumed_with_other_workers_it_ends_the_same(
 
 
 @pytest.mark.slow
+def test_halving_ends_the_same_with_any_workers_stopped_or_not(space: fn.SearchSpace, tmp_path: Path) -> None:
+    alone = fn.study(space, trials=5, scheduler="asha", run_dir=tmp_path / "alone", storage=f"sqlite:///{tmp_path}/a.db")
+    run = tmp_path / "stopped"
+    with pytest.raises(RunInterrupted):
+        fn.study(space, trials=5, scheduler="asha", run_dir=run, workers=2, progress=StopsAfter(run, 4))
+    assert 4 <= read_status(run).units < 7
+    again = fn.resume_study(run, workers=2)
+    assert (again.number, again.trials) == (alone.number, alone.trials)
+    assert [len(row["rungs"]) for row in alone.trials if row["number"] == alone.number] == [3]
+    early = [row for row in alone.trials if "loss" not in row]
+    assert len(early) >= 3 and all("architecture" not in row and row["share"] in ("1/9", "1/3") for row in early)
+    whole = {row["number"] for row in alone.trials if "loss" in row}
+    assert {int(folder.name) for folder in (run / "trials").iterdir()} == whole
+    told = mirrored(f"sqlite:///{tmp_path}/a.db")
+    assert {number for number, (state, _) in told.items() if state == "COMPLETE"} == whole
+    assert all(state == ("COMPLETE" if n in whole else "PRUNED") for n, (state, _) in told.items())
+    assert told[early[0]["number"]][1] == dict(enumerate(early[0]["rungs"]))
+
+
+def mirrored(url: str) -> dict[int, tuple[str, dict[int, float]]]:
+    """State and losses of each trial in a database."""
+    import optuna
+
+    storage = optuna.storages.RDBStorage(url)
+    (summary,) = optuna.get_all_study_summaries(storage)
+    trials = optuna.load_study(study_name=summary.study_name, storage=storage).get_trials()
+    storage.remove_session()
+    storage.engine.dispose()
+    return {trial.user_attrs["fusionnas trial"]: (trial.state.name, trial.intermediate_values) for trial in trials}
+
+
+@pytest.mark.slow
 def test_trials_that_fail_are_left_out_until_all_have(space: fn.SearchSpace, tmp_path: Path) -> None:
     hot = fn.SearchSpace.parse(
         space.to_yaml(), folder=space.folder, overrides=["study={training.learning_rate: [1.0e+30, 0.01]}"]

@@ -1,0 +1,70 @@
+"""A study on an executor of this machine: what is tried next does not depend on workers, or on who was faster."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+from fusionnas.errors import RunError
+from fusionnas.execution import Call, Ended, Executor
+from fusionnas.execution.steady import steady_state
+from fusionnas.studies.ranges import Values
+from fusionnas.studies.record import Record
+from fusionnas.studies.rungs import Halving
+from fusionnas.studies.sampler import Proposals
+
+
+class OwnStudy:
+    """Proposes and observes searches in the order of their numbers; the sampler learns from the first rung alone.
+
+    Args:
+        record: of the study.
+        proposals: what trials try.
+    """
+
+    def __init__(self, record: Record, proposals: Proposals) -> None:
+        self._record, self._proposals = record, proposals
+        self._halving = Halving(record.facts["trials"], len(record.shares))
+        self._values: list[Values] = []
+        self._places: list[tuple[int, int]] = []
+        self._observed = 0
+
+    def carry_out(self, executor: Executor) -> None:
+        """All searches that are not known yet."""
+        run, lag = self._record.run, self._record.facts["lag"]
+        ends = steady_state(executor, self, lag=lag, recall=self._recall, halt=run.stopping, backups=False)
+        with closing(ends):
+            for place, ended in ends:
+                number, rung = self._places[place]
+                self._record.keep(number, rung, self._values[number], ended)
+
+    def propose(self, place: int) -> Call | None:
+        """The search of this place in the order."""
+        found = self._halving.next(last=self._observed == place)
+        if found is None:
+            return None
+        number, rung = found
+        if rung == 0:
+            self._values.append(self._proposals.ask())
+        self._places.append(found)
+        return self._record.call(number, rung, self._values[number])
+
+    def observe(self, place: int, ended: Ended) -> None:
+        """Its loss."""
+        self._observed += 1
+        number, rung = self._places[place]
+        loss = (ended.value or {}).get("loss")
+        self._halving.observe(number, rung, loss)
+        if rung == 0:
+            self._proposals.tell(number, loss)
+
+    def _recall(self, call: Call) -> Any:
+        number, rung = self._places[-1]
+        facts = self._record.known(number, rung)
+        if facts is not None and facts["values"] != self._values[number]:
+            was, now = facts["values"], self._values[number]
+            raise RunError(
+                f"{self._record.run.path}: {call.name} was {was}, now Optuna proposes {now}",
+                ["resume with the version of Optuna that environment.json names"],
+            )
+        return facts
