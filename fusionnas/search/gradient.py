@@ -6,12 +6,14 @@ learned first; second-order gradients are exact (:mod:`fusionnas.search.second_o
 
 Time is told as the *share* of the search that is done, 0 to 1: warm-up, annealing and learning rates then mean the same
 however long a budget lets the search go on.
+
+Several ranks (:mod:`fusionnas.training.ranks`) may share the batches; the steps are those of one process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from fusionnas.data.base import Part, SearchData
+from fusionnas.errors import FusionNASError
 from fusionnas.feature import Feature
+from fusionnas.layers import Dropout
 from fusionnas.network import Encoded, encode_frozen, encoded_rows
 from fusionnas.run.unit import Checkpoint
 from fusionnas.search.budget import Pace
@@ -29,6 +33,7 @@ from fusionnas.supernet import Alphas, Mixing, Supernet, choices
 from fusionnas.training.method import Methods, Reads, Trainee
 from fusionnas.training.optimizer import cosine, make_optimizer
 from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.ranks import Alone, Ranks, own_rows, summed_backward
 from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import nll
 from fusionnas.training.train import finite
@@ -143,31 +148,51 @@ class SupernetTraining:
         )  # fmt: skip
         self.generator, self.train = torch.Generator().manual_seed(derive(seed, "batches")), data.train
         self.history: list[Row] = []
+        self.ranks: Ranks = Alone()
 
-    def run(self, pace: Pace, checkpoint: Checkpoint, watch: Callable[[Mapping[str, Any]], None]) -> list[Row]:
+    def run(
+        self, pace: Pace, checkpoint: Checkpoint, watch: Callable[[Mapping[str, Any]], None], ranks: Ranks | None = None
+    ) -> list[Row]:
         """Train until the pace or the method ends it; one row per epoch.
 
         Args:
             pace: epoch -> share of the search that is done before it.
             checkpoint: where to save and resume.
             watch: is told ``epoch``, ``loss`` and ``entropy`` after each epoch.
+            ranks: who shares the batches; pace, checkpoint and watch are those of rank 0. None: nobody.
 
         Raises:
-            FusionNASError: the loss is not finite.
+            FusionNASError: the loss is not finite, or the ranks do not agree.
         """
+        self.ranks = ranks = ranks or Alone()
         with seeded(derive(self.seed, "dropout")):
-            if (saved := checkpoint.load()) is not None:
-                self._restore(saved)
+            if (saved := ranks.agreed(checkpoint.load)) is not None:
+                self.restore(saved)
             self.train = self.methods.kept(self.data.train)
             encoded = self._encoded()
-            while not self.relaxed.stops(self.history) and (share := pace(len(self.history))) < 1:
+            while not self.relaxed.stops(self.history) and (share := self._share(pace)) < 1:
                 self._epoch(share, encoded)
                 self.history.append(self._row(share))
-                row = self.history[-1]
-                watch({"epoch": len(self.history), "loss": row["loss"], "entropy": row["entropy"]})
-                if checkpoint.due():
-                    checkpoint.save(self._saved())
+                self._check_ranks()
+                ranks.agreed(lambda: self._keep(checkpoint, watch))
         return self.history
+
+    def _share(self, pace: Pace) -> float:
+        return self.ranks.agreed(lambda: pace(len(self.history)))
+
+    def _keep(self, checkpoint: Checkpoint, watch: Callable[[Mapping[str, Any]], None]) -> None:
+        row = self.history[-1]
+        watch({"epoch": len(self.history), "loss": row["loss"], "entropy": row["entropy"]})
+        if checkpoint.due():
+            checkpoint.save(self.saved())
+
+    def _check_ranks(self) -> None:
+        states = (value for module in (self.supernet, self.alphas) for value in module.state_dict().values())
+        if not self.ranks.alike(states):
+            raise FusionNASError(
+                f"the ranks' supernets differ after epoch {len(self.history)}; an operator or encoder that keeps "
+                "statistics of its batches does that, and needs search.data_parallel: 1"
+            )
 
     def _epoch(self, share: float, encoded: dict[str, list[Feature]]) -> None:
         with torch.no_grad():
@@ -188,28 +213,45 @@ class SupernetTraining:
 
     def _loss(self, batch: Part, ready: Encoded | None = None) -> Loss:
         def loss(mixing: Mixing) -> Tensor:
-            return nll(self.supernet(self.methods.inputs(batch.inputs), mixing, ready), batch.target).mean()
+            own, encoded, weight = self._own(batch, ready)
+            return weight * nll(self.supernet(own.inputs, mixing, encoded), own.target).mean()
 
         return loss
+
+    def _own(self, batch: Part, ready: Encoded | None) -> tuple[Part, Encoded | None, float]:
+        """This rank's rows of a batch as training methods change it, and their weight in the batch's mean."""
+        batch = replace(batch, inputs=dict(self.methods.inputs(batch.inputs)))
+        if self.ranks.size == 1:
+            return batch, ready, 1.0
+        rows = own_rows(self.ranks, len(batch))
+        for module in self.supernet.modules():
+            if isinstance(module, Dropout):
+                module.rows = rows
+        index = torch.arange(len(batch))[rows.own]
+        return batch.rows(index), encoded_rows(ready or {}, index), rows.weight
 
     def _alpha_step(self, batch: Part, training_loss: Loss, share: float) -> None:
         relaxed, learned, loss = self.relaxed, self.learned, self._loss(batch)
 
         def held_out() -> Tensor:
             mixing = relaxed.mixing(self.alphas, share)
-            return loss(mixing) + relaxed.penalty(self.alphas, mixing)
+            return loss(mixing) + relaxed.penalty(self.alphas, mixing) / self.ranks.size
 
         if relaxed.order == "first":
-            gradients = torch.autograd.grad(held_out(), learned, materialize_grads=True)
+            gradients = self._total(torch.autograd.grad(held_out(), learned, materialize_grads=True))
         else:
             trained = [p for group in self.weights.param_groups for p in group["params"]]
-            gradients = tuple(second_order_gradient(
+            gradients = second_order_gradient(
                 lambda: training_loss(relaxed.mixing(self.alphas, share)), held_out, trained, learned,
                 rate=self.weights.param_groups[0]["lr"], differences=relaxed.order == "finite_difference",
-            ))  # fmt: skip
+                total=self._total,
+            )  # fmt: skip
         for parameter, gradient in zip(learned, gradients, strict=True):
             parameter.grad = gradient
         self.steps.step()
+
+    def _total(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        return [total for total in self.ranks.summed(gradients, gradients) if total is not None]
 
     def _weight_step(self, batch: Part, ready: Encoded, share: float, *, together: bool) -> None:
         relaxed, supernet, methods = self.relaxed, self.supernet, self.methods
@@ -217,18 +259,36 @@ class SupernetTraining:
             if relaxed.weights is None:
                 mixing = relaxed.mixing(self.alphas, share)
             else:
-                mixing = relaxed.weights(self.alphas, share, self._loss(batch, ready))
-        loss, step = methods.loss(_trainee(supernet, mixing, ready), batch.inputs, batch.target)
+                mixing = relaxed.weights(self.alphas, share, self._whole_loss(batch, ready))
+        own, encoded, weight = self._own(batch, ready)
+        loss, step = methods.loss(_trainee(supernet, mixing, encoded), own.inputs, own.target)
+        loss = weight * loss
         if together:
-            loss = loss + relaxed.penalty(self.alphas, mixing)
+            loss = loss + relaxed.penalty(self.alphas, mixing) / self.ranks.size
         self.weights.zero_grad(set_to_none=True)
         self.steps.zero_grad(set_to_none=True)
         loss.backward()
+        self._sum_gradients([*supernet.parameters(), *methods.parameters(), *(self.learned if together else ())])
         methods.gradients(step, dict(supernet.encoders.items()))
         nn.utils.clip_grad_norm_([*supernet.parameters(), *methods.parameters()], 5.0)
         self.weights.step()
         if together:
             self.steps.step()
+
+    def _whole_loss(self, batch: Part, ready: Encoded) -> Loss:
+        """The loss on this rank's rows, whose gradient in the mixing is that of the whole batch."""
+        loss = self._loss(batch, ready)
+
+        def whole(mixing: Mixing) -> Tensor:
+            groups = mixing.groups()
+            return loss(Mixing.of(dict(zip(groups, summed_backward(self.ranks, [*groups.values()]), strict=True))))
+
+        return whole
+
+    def _sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        sums = self.ranks.summed([parameter.grad for parameter in parameters], parameters)
+        for parameter, gradient in zip(parameters, sums, strict=True):
+            parameter.grad = gradient
 
     def _row(self, share: float) -> Row:
         mixing = self.relaxed.at_rest(self.alphas)
@@ -248,7 +308,8 @@ class SupernetTraining:
         encoders = {name: partial(self.supernet.encoders[name], weights=w) for name, w in ones.items()}
         return encode_frozen(encoders, self.train.inputs)
 
-    def _saved(self) -> dict[str, Any]:
+    def saved(self) -> dict[str, Any]:
+        """What a checkpoint holds; alike on all ranks."""
         return {
             "supernet": self.supernet.state_dict(), "alphas": self.alphas.state_dict(),
             "weights": self.weights.state_dict(), "steps": self.steps.state_dict(),
@@ -256,7 +317,8 @@ class SupernetTraining:
             "torch": torch.get_rng_state(), "batches": self.generator.get_state(), "history": self.history,
         }  # fmt: skip
 
-    def _restore(self, saved: dict[str, Any]) -> None:
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from ``saved``."""
         self.supernet.load_state_dict(saved["supernet"])
         self.alphas.load_state_dict(saved["alphas"])
         self.weights.load_state_dict(saved["weights"])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Loss = Callable[[], Tensor]
+Total = Callable[[list[Tensor]], list[Tensor]]
 
 
 def second_order_gradient(
@@ -29,6 +30,7 @@ def second_order_gradient(
     *,
     rate: float,
     differences: bool = False,
+    total: Total = list,
 ) -> list[Tensor]:
     """Gradient of the held-out loss after one inner step, one tensor per alpha; all parameters stay as they were.
 
@@ -39,19 +41,20 @@ def second_order_gradient(
         alphas: architecture parameters.
         rate: learning rate of the inner step (xi in the paper); 0 gives the first-order gradient.
         differences: central differences (equation 8, step 0.01 / norm) instead of differentiating twice.
+        total: gradients of these losses -> of the whole losses, where several processes share them; keeps no graph.
     """
     random = torch.get_rng_state()
     with twice_differentiable():
         inner = _gradient(training(), weights, create_graph=not differences)
-    with _moved(weights, inner, -rate):
-        direct = _gradient(held_out(), [*alphas, *weights])
+    with _moved(weights, total(inner), -rate):
+        direct = total(_gradient(held_out(), [*alphas, *weights]))
     direct, outer = direct[: len(alphas)], direct[len(alphas) :]
     if differences:
         implicit = _by_differences(training, weights, alphas, outer, random)
     else:
         product = sum(((g * v).sum() for g, v in zip(inner, outer, strict=True)), torch.zeros(()))
         implicit = _gradient(product, alphas)
-    return [d - rate * i for d, i in zip(direct, implicit, strict=True)]
+    return [d - rate * i for d, i in zip(direct, total(implicit), strict=True)]
 
 
 def _by_differences(

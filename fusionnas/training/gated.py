@@ -149,7 +149,7 @@ class SecondStage:
         for name in self.frozen:
             network.encoders[name].eval()
         network.draw = exploring(self.plan.gating.explore)
-        loss, step = self.methods.loss(self._trainee(), batch.inputs, batch.target)
+        loss, step = self.methods.loss(self._trainee(), self.methods.inputs(batch.inputs), batch.target)
         network.zero_grad(set_to_none=True)
         self.weights.zero_grad(set_to_none=True)
         loss.backward()

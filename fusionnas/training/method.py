@@ -199,11 +199,10 @@ class Methods(nn.Module):
         return inputs
 
     def loss(self, trainee: Trainee, inputs: Inputs, target: Tensor) -> tuple[Tensor, Step]:
-        """One batch through the network: the loss to descend, and what came by."""
-        given = self.inputs(inputs)
-        features = trainee.encode(trainee.network, given)
+        """One batch, its inputs as ``inputs`` gave them, through the network: the loss to descend, and what came by."""
+        features = trainee.encode(trainee.network, inputs)
         decode = partial(trainee.decode, trainee.network)
-        step = Step(given, features, decode(features, given), target, decode)
+        step = Step(inputs, features, decode(features, inputs), target, decode)
         loss = nll(step.logits, target).mean()
         for method in self.methods:
             loss = method.loss(step, loss)

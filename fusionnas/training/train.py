@@ -147,7 +147,7 @@ class _Loop:
             self.best, self.best_epoch, self.best_loss = kept, self.epoch, mean
 
     def _step(self, batch: Part, encoded: Encoded) -> float:
-        loss, step = self.methods.loss(self._trainee(encoded), batch.inputs, batch.target)
+        loss, step = self.methods.loss(self._trainee(encoded), self.methods.inputs(batch.inputs), batch.target)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.methods.gradients(step, dict(self.network.encoders.items()))
