@@ -68,15 +68,17 @@ def test_causal_layers_do_not_see_the_future(name):
 
 
 @pytest.mark.parametrize("grid", [(2, 3), ()])
-def test_cnn_agrees_with_torch(grid):
+def test_cnn_agrees_with_its_definition(grid):
     layer, feature = encoders["cnn"](8, InputSpec(width=4, tokens=6, grid=grid)), tokens(6)
 
     def conv(x, linear):
-        taps = (3, 3) if grid else (3,)
-        weight = linear.weight.unflatten(1, (*taps, 8)).movedim(-1, 1)
-        image = x.transpose(1, 2).reshape(len(x), 8, *(grid or (6,)))
-        convolve = nn.functional.conv2d if grid else nn.functional.conv1d
-        return convolve(image, weight, linear.bias, padding=1).flatten(2).transpose(1, 2)
+        image = x.reshape(len(x), *(grid or (1, 6)), 8)
+        rows, columns = image.shape[1:3]
+        image = nn.functional.pad(image, (0, 0, 1, 1, 1, 1))
+        places = [(i, j) for i in (range(3) if grid else (1,)) for j in range(3)]
+        weights = linear.weight.unflatten(1, (len(places), 8)).unbind(1)
+        taps = [image[:, i : i + rows, j : j + columns] for i, j in places]
+        return sum(tap @ weight.T for tap, weight in zip(taps, weights, strict=True)).flatten(1, 2) + linear.bias
 
     out = conv(nn.functional.gelu(conv(feature.values, layer.first)), layer.second)
     torch.testing.assert_close(layer(feature).values, layer.norm(feature.values + out), atol=1e-5, rtol=1e-5)
