@@ -160,12 +160,23 @@ def _over(
 
 
 def executor_for(space: SearchSpace, workers: int | None, ray: str | None, progress: Progress) -> Executor:
-    """Where the trainings of a space run."""
-    from fusionnas.execution import make_executor
+    """Where the trainings of a space run.
 
-    return make_executor(
+    Raises:
+        InputError: the cluster cannot be joined, or has no room for the ranks of ``search.data_parallel``.
+    """
+    from fusionnas.execution import make_executor
+    from fusionnas.search.ranks import check_ranks
+
+    executor = make_executor(
         workers, ray=ray, gpus=space.file.execution.gpus, plugins=space.file.plugins, tell=progress.message
     )
+    try:
+        check_ranks(space, ray=ray)
+    except InputError:
+        executor.close()
+        raise
+    return executor
 
 
 def _carry_out(run: Run, space: SearchSpace, dataset: Dataset, executor: Executor, progress: Progress) -> SearchRun:

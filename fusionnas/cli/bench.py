@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fusionnas.cli.app import app
-from fusionnas.cli.options import Json, Workers, cores, print_json
+from fusionnas.cli.options import Json, Workers, print_json
 
 
 @app.command()
@@ -23,6 +23,7 @@ def bench(
     """Run one of the project's benchmarks and write its table."""
     from fusionnas.bench import run_bench
     from fusionnas.cli.tables import print_rows
+    from fusionnas.execution.choose import cores
     from fusionnas.run.progress import progress_for
 
     file = output or Path("results") / f"{name}.csv"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from fusionnas.cli.app import app
-from fusionnas.cli.options import DataPath, Json, Workers, cores, print_json
+from fusionnas.cli.options import DataPath, Json, Workers, print_json
 
 _LONGEST = 12
 """Rows of a table that a terminal shows; the CSV file has all."""
@@ -35,6 +35,7 @@ def diagnose(
     with progress_for(machine=as_json) as progress:
         if _is_run(what):
             from fusionnas.diagnostics.diagnose import diagnose as examine
+            from fusionnas.execution.choose import cores
 
             found = examine(
                 Path(what), only=only or (), split=split, workers=workers or cores(), progress=progress

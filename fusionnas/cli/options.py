@@ -45,11 +45,6 @@ def print_json(data: Any) -> None:
 
 def workers_of(workers: int | None, ray: str | None = None) -> int | None:
     """As asked; else one per core, or on a Ray cluster what it has room for."""
+    from fusionnas.execution.choose import cores
+
     return workers or (None if ray is not None else cores())
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    import os
-
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

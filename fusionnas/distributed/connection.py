@@ -30,6 +30,8 @@ PATIENCE = 20.0
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the start and end of ranks wait for it several times
+    "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # lost nodes are our business; Ray prints whole state dumps on stdout
 }
 _PROBE = """

@@ -127,6 +127,12 @@ class RayExecutor:
         for actor in self._crew:
             actor.dropped = actor.attempt is not None
 
+    def vacate(self) -> bool:
+        """All workers go; the next task hires anew."""
+        for actor in list(self._crew):
+            self._dismiss(actor)
+        return True
+
     def reaches(self, folder: Path) -> bool:
         """Whether every node sees the files in ``folder``."""
         return seen_everywhere(folder)

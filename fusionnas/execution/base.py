@@ -111,6 +111,12 @@ class Executor(Protocol):
     def reaches(self, folder: Path) -> bool:
         """Whether every worker sees the files in ``folder``."""
 
+    def vacate(self) -> bool:
+        """Let idle workers of a Ray cluster go, so that others find room; whether there is a cluster.
+
+        Only while no task is under way.
+        """
+
     def drop(self) -> None:
         """Forget all tasks that are queued or under way."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 
 from fusionnas.execution.base import Executor
@@ -44,3 +46,8 @@ def make_executor(
     from fusionnas.execution.local import LocalExecutor
 
     return LocalExecutor(workers, plugins)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

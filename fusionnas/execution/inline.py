@@ -41,6 +41,10 @@ class InlineExecutor:
         """It does."""
         return True
 
+    def vacate(self) -> bool:
+        """No cluster."""
+        return False
+
     def drop(self) -> None:
         """Forget all tasks that are queued."""
         self._queue.clear()

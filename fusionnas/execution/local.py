@@ -86,6 +86,10 @@ class LocalExecutor:
         """They do: one machine."""
         return True
 
+    def vacate(self) -> bool:
+        """No cluster."""
+        return False
+
     def drop(self) -> None:
         """Forget all tasks. A worker that is at one finishes it for nobody; ``close`` ends it at once."""
         self._queue.clear()

@@ -110,6 +110,10 @@ class SimulatedExecutor:
         """There are no workers, so they do."""
         return True
 
+    def vacate(self) -> bool:
+        """No cluster."""
+        return False
+
     def drop(self) -> None:
         """Forget all tasks."""
         self._queue.clear()

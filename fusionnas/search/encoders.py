@@ -22,7 +22,9 @@ from fusionnas.search.features import FEATURES, Store, build_caches, content_has
 from fusionnas.search.gradient import Relaxed, Row, SupernetTraining
 from fusionnas.search.method import Task
 from fusionnas.search.pretrain import load_pretrained
+from fusionnas.search.ranks import train_supernet
 from fusionnas.search.references import Layers, top
+from fusionnas.space import SearchSpace
 from fusionnas.supernet import Alphas, Mixing, Supernet
 from fusionnas.supernet.mixing import even, level
 from fusionnas.training.randomness import derive, seeded
@@ -52,16 +54,16 @@ class Encoders:
 
 def train_encoders(task: Task, budget: Budget) -> Encoders:
     """See the module; one unit, ``search/supernet``."""
-    search = task.space.file.search
+    space, search = task.space, task.space.file.search
     supernet, alphas = fresh_supernet(task)
-    searched = any(len(modality.encoder) > 1 for modality in task.space.file.modalities.values())
+    searched = any(len(modality.encoder) > 1 for modality in space.file.modalities.values())
 
     def mixing(alphas: Alphas, share: float) -> Mixing:
         if not searched or share < search.warmup:
             return alphas.mixing(even)
         if share < _FIXED_FROM:
             return alphas.mixing(even, level)
-        return with_layers(task, alphas.mixing(even), chosen_layers(task, alphas))
+        return with_layers(space, alphas.mixing(even), chosen_layers(space, alphas))
 
     relaxed = Relaxed(
         mixing=mixing,
@@ -75,8 +77,8 @@ def train_encoders(task: Task, budget: Budget) -> Encoders:
             supernet, alphas, task.data, relaxed, Recipe.of(task.space), seed=derive(task.seed, "supernet")
         )
         pace = budget.pace("supernet", search.epochs, part=_SHARE, stretch=False)
-        history = training.run(pace, checkpoint, task.progress.advance)
-        layers = {name: list(chosen) for name, chosen in chosen_layers(task, alphas).items()}
+        history = train_supernet(task, training, pace, checkpoint)
+        layers = {name: list(chosen) for name, chosen in chosen_layers(space, alphas).items()}
         tensors = {f"supernet.{k}": v for k, v in supernet.state_dict().items()}
         return Result({"history": history, "layers": layers}, tensors)
 
@@ -128,19 +130,19 @@ def fresh_supernet(task: Task) -> tuple[Supernet, Alphas]:
     return supernet, Alphas(task.space)
 
 
-def chosen_layers(task: Task, alphas: Alphas) -> Layers:
+def chosen_layers(space: SearchSpace, alphas: Alphas) -> Layers:
     """The encoder of largest beta for every layer."""
-    modalities = task.space.file.modalities
+    modalities = space.file.modalities
     return {name: tuple(m.encoder[int(row.argmax())] for row in alphas.beta[name]) for name, m in modalities.items()}
 
 
-def with_layers(task: Task, mixing: Mixing, layers: Mapping[str, tuple[str, ...]]) -> Mixing:
+def with_layers(space: SearchSpace, mixing: Mixing, layers: Mapping[str, tuple[str, ...]]) -> Mixing:
     """``mixing`` with one-hot encoder layers."""
     hot = {}
     for name, rows in mixing.layers.items():
         hot[name] = torch.zeros_like(rows)
         for index, encoder in enumerate(layers[name]):
-            hot[name][index, task.space.file.modalities[name].encoder.index(encoder)] = 1.0
+            hot[name][index, space.file.modalities[name].encoder.index(encoder)] = 1.0
     return Mixing(mixing.slots, mixing.operators, hot, mixing.output)
 
 
@@ -149,7 +151,7 @@ def encode_parts(task: Task, supernet: Supernet, layers: Layers) -> tuple[Cache,
 
     They lie in the run's folder under the hash of weights, layers and data until the search ends.
     """
-    encoded = with_layers(task, Alphas(task.space).mixing(even), layers)
+    encoded = with_layers(task.space, Alphas(task.space).mixing(even), layers)
     parts = {"train": Part.concat(task.data.train, task.data.alpha), "select": task.data.select}
     tokens = any(operators[name].sequence for name in task.space.file.fusion.operators)
     key = content_hash(supernet.encoders.state_dict(), layers, tokens, parts)

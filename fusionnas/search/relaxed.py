@@ -15,6 +15,7 @@ from fusionnas.search.encoders import fresh_supernet
 from fusionnas.search.gradient import Relaxed, SupernetTraining, supernet_loss, told
 from fusionnas.search.method import Found, Task
 from fusionnas.search.price import price
+from fusionnas.search.ranks import train_supernet
 from fusionnas.search.references import Layers
 from fusionnas.supernet import Alphas, Mixing, Supernet, one_hot
 from fusionnas.training.randomness import derive
@@ -40,7 +41,7 @@ def relaxed_search(task: Task, relaxed: Relaxed, *, decoder: str = "argmax") -> 
 
     def compute(checkpoint: Checkpoint) -> Result:
         pace = budget.pace("supernet", search.epochs, part=1 - decode.share)
-        history = training.run(pace, checkpoint, task.progress.advance)
+        history = train_supernet(task, training, pace, checkpoint)
         tensors = {f"supernet.{k}": v for k, v in supernet.state_dict().items()}
         return Result({"history": history}, {**tensors, **{f"alphas.{k}": v for k, v in alphas.state_dict().items()}})
 

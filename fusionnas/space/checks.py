@@ -214,6 +214,9 @@ def _training(file: SpaceFile) -> Iterator[Problem]:
         if name not in groups:
             message = f"'{name}' is not a modality of this space{suggest(name, groups)}"
             yield Problem(("training", "debias", "modalities", place), message)
+    if file.search.data_parallel > 1 and (used := [key for key in _WEIGHING if getattr(training, key) is not None]):
+        message = f"given {file.search.data_parallel}, but training.{used[0]} measures whole batches; leave one out"
+        yield Problem(("search", "data_parallel"), message)
     if training.warm_start is not None:
         for section, epochs in (("training", training.epochs), ("search", file.search.epochs)):
             if training.warm_start.epochs >= epochs:

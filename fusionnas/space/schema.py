@@ -311,6 +311,9 @@ class Search(Section):
     seeds: int = Field(3, ge=1, description="Seeds of the final networks and baselines.")
     warmup: float = Field(0.5, ge=0, le=1, description="Share of the epochs before architecture parameters move.")
     alpha_rate: float = Field(3e-3, gt=0, description="Learning rate of architecture parameters.")
+    data_parallel: int = Field(
+        1, ge=1, description="Processes (ranks) that train the supernet together, each on its share of every batch."
+    )
     order: Literal["first", "second", "finite_difference"] = Field(
         "first", description="Of the gradient of architecture parameters; second is exact, the last as in DARTS."
     )

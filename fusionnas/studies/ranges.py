@@ -19,6 +19,7 @@ _FIXED = {
     "study": "a study does not vary itself",
     "search.seeds": "it counts only after the choice, and cannot change the loss on select",
     "search.random": "it counts only after the choice, and cannot change the loss on select",
+    "search.data_parallel": "trials run side by side, each on one core",
     "training.refit": "it counts only after the choice, and cannot change the loss on select",
 }
 
@@ -32,6 +33,11 @@ def check_ranges(space: SearchSpace) -> None:
     Raises:
         InputError: no ranges, or all that are wrong.
     """
+    if space.file.search.data_parallel > 1:
+        raise InputError(
+            f"search.data_parallel: given {space.file.search.data_parallel}, but trials run side by side, each on one "
+            "core; leave it at 1 in a study"
+        )
     if not space.file.study:
         raise InputError(
             f"--trials: the space '{space.name}' gives no ranges",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -76,34 +77,52 @@ KINDS = {
 }  # fmt: skip
 
 
-def trained(kind: str, *, ranks: Ranks | None = None, rows: int = 49, epochs: int = 2) -> dict[str, Any]:
-    """State after a training whose last batch of an epoch has one row (49 = 3 x 16 + 1), and every mixing drawn."""
-    seen = []
+def fresh(kind: str, seen: list[Any], before: Callable[[float], None] = lambda share: None) -> SupernetTraining:
+    """A training whose last batch of an epoch has one row (49 = 3 x 16 + 1).
+
+    Args:
+        kind: of ``KINDS``.
+        seen: receives every mixing that is drawn.
+        before: is called before every draw, with the share of the search that is done.
+    """
     given = dict(KINDS[kind])
     draw = given.pop("mixing")
 
     def mixing(alphas: Alphas, share: float) -> Mixing:
+        before(share)
         found = draw(alphas, share)
         seen.append([rows.tolist() for rows in found.groups().values()])
         return found
 
-    with one_thread(), seeded(0):
+    with seeded(0):
         supernet, alphas = Supernet(SPACE, tiny_signature()), Alphas(SPACE)
-        recipe = replace(Recipe.of(SPACE), training=NOISY)
-        relaxed = Relaxed(mixing, rate=0.02, **given)
-        training = SupernetTraining(supernet, alphas, tiny_data(rows), relaxed, recipe, seed=7)
-        history = training.run(lambda epoch: epoch / epochs, Checkpoint(None, 0), lambda facts: None, ranks)
-    return {"supernet": supernet.state_dict(), "alphas": alphas.state_dict(), "history": history, "seen": seen}
+    recipe = replace(Recipe.of(SPACE), training=NOISY)
+    return SupernetTraining(supernet, alphas, tiny_data(49), Relaxed(mixing, rate=0.02, **given), recipe, seed=7)
 
 
-def as_rank(rank: int, size: int, folder: str, kinds: tuple[str, ...]) -> None:
+def state_of(training: SupernetTraining) -> dict[str, Any]:
+    """What is compared."""
+    modules = {"supernet": training.supernet, "alphas": training.alphas}
+    return {**{name: module.state_dict() for name, module in modules.items()}, "history": training.history}
+
+
+def trained(kind: str, *, ranks: Ranks | None = None, epochs: int = 2) -> dict[str, Any]:
+    """State after a training, and what it drew."""
+    seen: list[Any] = []
+    training = fresh(kind, seen)
+    with one_thread():
+        training.run(lambda epoch: epoch / epochs, Checkpoint(None, 0), lambda facts: None, ranks)
+    return {**state_of(training), "seen": seen}
+
+
+def as_rank(rank: int, size: int, folder: str, kinds: tuple[str, ...], epochs: int = 2) -> None:
     """One rank of a group of its own."""
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size, timeout=timedelta(seconds=30)
     )
     for kind in kinds:
         try:
-            state = trained(kind, ranks=TorchRanks())
+            state = trained(kind, ranks=TorchRanks(), epochs=epochs)
         except FusionNASError as error:
             state = {"error": str(error)}
         torch.save(state, Path(folder) / f"{kind}-{rank}.pt")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import distributed, multiprocessing
 
+import fusionnas as fn
+from fusionnas.errors import InputError
 from fusionnas.layers import Dropout, Rows
+from fusionnas.space import SearchSpace
 from fusionnas.training.randomness import seeded
 from fusionnas.training.ranks import Alone, TorchRanks, own_rows
 from tests.search.ranks import KINDS, as_rank, trained
+from tests.test_whole_way import write_toy
 
 SAME = [kind for kind in KINDS if kind != "statistics"]
 
@@ -34,6 +39,14 @@ def test_the_rows_of_all_ranks_are_the_batch_and_their_weights_one(whole: int, s
     assert [index for part in rows if part.weight for index in range(whole)[part.own]] == list(range(whole))
     assert sum(part.weight for part in rows) == pytest.approx(1)
     assert all(part.own == slice(0, 1) for part in rows if not part.weight)
+
+
+def test_more_ranks_than_cores_are_told_before_anything_begins(tmp_path: Path) -> None:
+    space = SearchSpace.load(write_toy(tmp_path), ["search.data_parallel=999"])
+    told = r"search.data_parallel: given 999, but this machine has \d+ CPUs and every rank needs one; give \d+ or fewer"
+    with pytest.raises(InputError, match=told):
+        fn.search(space, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_dropout_on_a_part_of_a_batch_has_the_mask_of_the_whole() -> None:

@@ -84,6 +84,12 @@ ONE_PROBLEM = [
     (OPERATORS, "  operators: mlp", "10:14 fusion.operators: given mlp, expected a list"),
     (OPERATORS, "  operators: [mlp, mlp]", "10:14 fusion.operators: names 'mlp' twice"),
     ("search: {seeds: 1}", "search: {rungs: [0]}", "11:18 search.rungs[0]: given 0, expected at least 1"),
+    ("search: {seeds: 1}", "search: {data_parallel: 0}", "search.data_parallel: given 0, expected at least 1"),
+    (
+        "search: {seeds: 1}",
+        "search: {data_parallel: 2}\ntraining: {modulation: ogm_ge}",
+        "search.data_parallel: given 2, but training.modulation measures whole batches; leave one out",
+    ),
     ("search: {seeds: 1}", "search: {alpha_rate: 0}", "search.alpha_rate: given 0, expected more than 0"),
     ("search: {seeds: 1}", "search: {alpha_rate: .nan}", "search.alpha_rate: given .nan, expected a finite number"),
     (

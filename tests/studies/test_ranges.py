@@ -44,6 +44,13 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert "study.seed: given 0.5, expected a whole number from 0" in text
 
 
+def test_trials_share_no_batches() -> None:
+    with pytest.raises(InputError, match="search.data_parallel: given 2, but trials run side by side"):
+        check_ranges(SearchSpace.parse(BASE, overrides=["search.data_parallel=2"]))
+    with pytest.raises(InputError, match="study.search.data_parallel: cannot vary: trials run side by side"):
+        check_ranges(space_with("{search.data_parallel: [1, 2]}"))
+
+
 def test_no_ranges_are_told_with_an_example() -> None:
     with pytest.raises(
         InputError, match=r"gives no ranges\n  say what varies, such as  study: \{training.learning_rate"

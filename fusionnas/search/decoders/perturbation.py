@@ -13,6 +13,7 @@ from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.search.decoder import Decoded, Learned, register_decoder
 from fusionnas.search.gradient import Moment, Relaxed, Row, SupernetTraining, supernet_loss
 from fusionnas.search.method import Facts
+from fusionnas.search.ranks import train_supernet
 from fusionnas.supernet import Alphas, choices, discretize
 from fusionnas.training.randomness import derive
 
@@ -51,7 +52,7 @@ def perturbation(learned: Learned) -> Decoded:
         return _LATE if learned.budget.used("perturbation", epoch, epochs=epoch) < 1 else 1.0
 
     def compute(checkpoint: Checkpoint) -> Result:
-        history = training.run(pace, checkpoint, task.progress.advance)
+        history = train_supernet(task, training, pace, checkpoint)
         last = Moment(supernet, alphas, task.data, 1.0, history)
         rest = [_decide(last, before.relaxed, place) for place in _undecided(alphas, order)]
         decided = [name for row in history for name in row["decided"]] + rest
