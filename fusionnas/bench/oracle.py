@@ -94,13 +94,13 @@ def _scored(
 
 
 def score_once(method: str, overrides: Sequence[str], table: Table, seed: int) -> dict[str, Any]:
-    """Search with one seed on one core, and look up what was found."""
+    """Search with one seed on one core, and look up what was found; a budget of seconds is one of that core's."""
     given, _ = problem(table.name, seed=seed, overrides=[f"search.method={method}", *overrides])
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
         with Run.create(Path(folder) / "run", space=given.space, settings={}) as run:
-            found = methods[method](Task(given, run, QuietProgress(stages=False)))
+            found = methods[method](Task(given, run, QuietProgress(stages=False), clock=time.process_time))
         seconds = time.process_time() - start
     ranked = [(row["loss"], row["id"]) for row in found.facts.get("shortlist", ())]
     known = {a.id: accuracy for a, accuracy in zip(table.architectures, table.test_accuracy, strict=True)}

@@ -9,7 +9,6 @@ next decision.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,18 +23,17 @@ class Budget:
     """What a method may use, and what it has used.
 
     Args:
-        task: its space holds the limit, its run the clock's record.
-        clock: seconds that only grow.
+        task: its space holds the limit, its run the record of its clock.
     """
 
-    def __init__(self, task: Task, clock: Callable[[], float] = time.monotonic) -> None:
-        limit, self._run, self._clock = task.space.file.search.budget, task.run, clock
+    def __init__(self, task: Task) -> None:
+        limit, self._run, self._clock = task.space.file.search.budget, task.run, task.clock
         trainings = None if limit.trainings is None else limit.trainings * task.space.file.training.epochs
         self._epochs = trainings if limit.epochs is None else float(limit.epochs)
         self._seconds = limit.seconds
         clocked = task.run.recorded("budget")
         self._known: dict[tuple[str, int], float] = {(f["stage"], f["step"]): f["seconds"] for f in clocked}
-        self._before, self._start = max(self._known.values(), default=0.0), clock()
+        self._before, self._start = max(self._known.values(), default=0.0), self._clock()
         self.spent = 0.0
         ended = task.run.recorded("best_taken")
         self._last: dict[str, int] | None = ended[0]["last"] if ended else None

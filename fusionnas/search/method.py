@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -58,12 +59,14 @@ class Task:
         run: journal; ``run.unit`` remembers finished steps.
         progress: where to tell how far the search is.
         executor: where trainings run; no result depends on it.
+        clock: by which a budget of seconds goes; seconds that only grow.
     """
 
     problem: Problem
     run: Run
     progress: Progress
     executor: Executor = field(default_factory=InlineExecutor)
+    clock: Callable[[], float] = time.monotonic
 
     @functools.cached_property
     def shared(self) -> Shared[Problem]:

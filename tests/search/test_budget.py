@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,8 @@ def space(limit: str) -> SearchSpace:
 
 def budget(limit: str, run: Run, seconds: list[float]) -> Budget:
     """With a clock that goes through ``seconds``."""
-    task = Task(Problem(space(limit), DATA, 0), run, QuietProgress(stages=False))
-    return Budget(task, clock=lambda: seconds.pop(0))
+    clock = functools.partial(seconds.pop, 0)
+    return Budget(Task(Problem(space(limit), DATA, 0), run, QuietProgress(stages=False), clock=clock))
 
 
 def fresh(folder: Path) -> Run:

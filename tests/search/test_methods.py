@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,21 @@ def test_a_budget_of_epochs_is_kept_also_with_several_classes(name: str, tmp_pat
     found = search(name, tmp_path / "run", known, data(SMALL, classes=3))
     assert 0 < found.facts["spent"]["epochs"] <= 6
     assert found.layers == {"a": ("mlp",), "b": ("tcn",)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_budget_of_seconds_is_kept_to_a_step(name: str, tmp_path: Path) -> None:
+    limit, known = 4.0, space(SMALL, *quick(name, steps=100_000), "search.budget={seconds: 4}")
+    with Run.create(tmp_path / "run", space=known, settings={}) as run:
+        start = time.process_time()
+        task = Task(Problem(known, data(SMALL), 3), run, QuietProgress(stages=False), clock=time.process_time)
+        methods[name](task)
+        spent = time.process_time() - start
+        told = [0.0, *sorted(facts["seconds"] for facts in run.recorded("budget"))]
+    step = max(later - earlier for earlier, later in itertools.pairwise(told))
+    print(f"{name}: {spent:.2f} s, last told {told[-1]:.2f}, step {step:.2f}")
+    assert spent <= 1.05 * limit + step
 
 
 @pytest.mark.parametrize("name", NAMES)
