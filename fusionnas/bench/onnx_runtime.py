@@ -22,7 +22,7 @@ from fusionnas.network import build
 from fusionnas.run.progress import Progress
 from fusionnas.space import SearchSpace, bundled_spaces
 
-SIZES = {"plain": InputSpec(6), "summary": InputSpec(24), "bins": InputSpec(8, tokens=6),
+SIZES = {"plain": InputSpec(6), "summary": InputSpec(24), "spectrum": InputSpec(24), "bins": InputSpec(8, tokens=6),
          "observations": InputSpec(9, tokens=7), "tokens": InputSpec(0, tokens=5, vocabulary=20),
          "patches": InputSpec(4, tokens=9, grid=(3, 3)), "frames": InputSpec(5, tokens=8)}  # fmt: skip
 """By view."""

@@ -28,6 +28,7 @@ A *view* is the form in which preprocessing hands an input over; `view:` in a sp
 | plain | one vector: standardised columns, indicators of missing ones, one column per category |
 | bins | one token per time bin: mean carried forward, observed or not, time since last, log of count, per variable |
 | observations | one token per measurement: value, time, variable; the latest are kept |
+| spectrum | one vector: level, spread, energy per octave of each variable (`view: spectrum` with encoder `summary`) |
 | summary | one vector: twelve statistics per variable, counts and times of measurement among them |
 | tokens | ids, 0 = padding, 1 = unknown |
 | patches | one token per image patch, row by row |

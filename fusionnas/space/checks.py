@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from fusionnas.registry import Registry
 
 _BINARY_ONLY = ("average_precision", "roc_auc")
-# Views of which an encoder may be given another than it asks for: all are sequences of float tokens.
-_SEQUENCES = ("bins", "observations")
+# Views of which an encoder may be given another than it asks for: sequences of float tokens, and rows of statistics.
+_ALIKE = (frozenset({"bins", "observations"}), frozenset({"summary", "spectrum"}))
+# Views of one row per sample.
+_ROWS = ("plain", "summary", "spectrum")
 # Training methods that weigh modalities against each other.
 _WEIGHING = ("blending", "modulation", "debias", "warm_start")
 
@@ -131,7 +133,8 @@ def _encoders(modality: Modality, path: KeyPath) -> Iterator[Problem]:
             yield Problem(place, f"'{name}' does not encode kind {kind}; for it: {', '.join(fitting)}")
         else:
             asked[name] = encoders[name].facts.view.get(kind, KINDS[kind][0])
-            if view in KINDS[kind] and view != asked[name] and not {view, asked[name]} <= set(_SEQUENCES):
+            fits = view == asked[name] or any({view, asked[name]} <= alike for alike in _ALIKE)
+            if view in KINDS[kind] and not fits:
                 yield Problem(place, f"'{name}' reads the view {asked[name]} of kind {kind}, not {view}")
     if view is not None and view not in KINDS[kind]:
         yield Problem((*path, "view"), f"kind {kind} has no view '{view}'; it has: {', '.join(KINDS[kind])}")
@@ -140,8 +143,8 @@ def _encoders(modality: Modality, path: KeyPath) -> Iterator[Problem]:
         message = f"these encoders read different views ({told}); make one modality per view, with one source"
         yield Problem((*path, "encoder"), message)
     used = view if view is not None else next(iter(asked.values()), None)
-    if modality.wide and used not in (None, "plain", "summary"):
-        message = f"a wide path needs one row per sample (view plain or summary); this modality's view is {used}"
+    if modality.wide and used not in (None, *_ROWS):
+        message = f"a wide path needs one row per sample ({', '.join(_ROWS)}); this modality's view is {used}"
         yield Problem((*path, "wide"), message)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Kind = Literal["tabular", "vector", "timeseries", "codes", "text", "image", "audio"]
-View = Literal["plain", "bins", "observations", "summary", "tokens", "patches", "frames"]
+View = Literal["plain", "bins", "observations", "summary", "spectrum", "tokens", "patches", "frames"]
 Metric = Literal["average_precision", "roc_auc", "accuracy", "balanced_accuracy", "f1_macro", "log_loss"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -117,7 +117,7 @@ class Modality(Section):
         None, description="safetensors with pretrained encoder weights (policy frozen, finetune, adapt)."
     )
     wide: bool = Field(
-        False, description="Also a linear path from the input straight to the output (summary, tabular, vector)."
+        False, description="Also a linear path from the input straight to the output (one row per sample)."
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the encoder's input.")
 

@@ -20,6 +20,7 @@ Layer = type[EncoderLayer]
 SPECS: dict[str, InputSpec] = {
     "plain": InputSpec(width=5),
     "summary": InputSpec(width=24),
+    "spectrum": InputSpec(width=24),
     "bins": InputSpec(width=8, tokens=7),
     "observations": InputSpec(width=5, tokens=7),
     "frames": InputSpec(width=6, tokens=7),

@@ -6,6 +6,7 @@ import torch
 
 from fusionnas.data.raw import Grid, Raw, Series, Table, Tokens
 from fusionnas.data.views import KINDS, VIEWS
+from fusionnas.data.views.spectrum import FAINTEST, energies
 from fusionnas.data.views.summary import SUMMARIES
 from fusionnas.errors import DataError
 from fusionnas.space.schema import Modality
@@ -33,6 +34,7 @@ RAWS: dict[str, Raw] = {
     "bins": small_series(),
     "observations": small_series(),
     "summary": small_series(),
+    "spectrum": small_series(),
     "tokens": Tokens.of([["p", "q", "p"], [], ["q"]]),
     "patches": Grid(np.arange(3 * 2 * 9 * 10, dtype=np.float32).reshape(3, 2, 9, 10)),
     "frames": Grid(np.arange(3 * 7 * 2, dtype=np.float32).reshape(3, 7, 2)),
@@ -134,6 +136,25 @@ def test_summary_of_one_variable_is_what_numpy_says() -> None:
     np.testing.assert_allclose(table[0, :, 0], expected, rtol=1e-9)
     assert np.isnan(table[0, :9, 1]).all()
     assert table[0, 9:, 1].tolist() == [0, 0, 0]
+
+
+def test_spectrum_tells_slow_oscillations_from_fast_ones() -> None:
+    steps, time = 32, np.arange(32)
+    waves = [3 * np.sin(2 * np.pi * cycles * time / steps) for cycles in (1, 3, 9)]
+    slow, middle, fast = np.stack([np.stack(energies(wave[None, :, None])) for wave in waves])[:, :, 0, 0]
+    strong = np.log(9 * steps / 4 + FAINTEST)  # |DFT|^2 / steps of 3 sin = (3 / 2)^2 steps
+    np.testing.assert_allclose([slow[0], middle[1], fast[3]], strong, rtol=1e-6)
+    faint = np.log(FAINTEST)
+    np.testing.assert_allclose([*slow[1:], middle[0], *middle[2:], *fast[:3], fast[4]], faint, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("steps", "octaves"), [(2, 1), (3, 1), (4, 2), (31, 4), (32, 5), (62, 5)])
+def test_spectrum_uses_every_frequency_once(steps: int, octaves: int) -> None:
+    values = np.random.default_rng(0).normal(size=(2, steps, 3))
+    found = energies(values)
+    assert len(found) == octaves
+    whole = (np.abs(np.fft.rfft(values, axis=1)[:, 1:]) ** 2).sum(1) / steps
+    np.testing.assert_allclose(sum(np.exp(e) - FAINTEST for e in found), whole, rtol=1e-9)
 
 
 def test_observations_keep_the_latest_in_order_of_time() -> None:
