@@ -163,7 +163,7 @@ ONE_PROBLEM = [
     (
         VITALS,
         "  vitals: {kind: timeseries, encoder: gru, wide: true}",
-        "6:50 modalities.vitals.wide: a wide path needs one row per sample (view plain or summary); "
+        "6:50 modalities.vitals.wide: a wide path needs one row per sample (plain, summary, spectrum); "
         "this modality's view is bins",
     ),
     (
