@@ -12,12 +12,15 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,13 @@ _SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the start and end of ranks wait for it several times
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # lost nodes are our business; Ray prints whole state dumps on stdout
+    # Ray Tune: no progress tables, no log files per trial, signals are ours, results of failed trials have no loss, and
+    # files are found from where the search was started.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 _PROBE = """
 import logging, sys, ray
@@ -85,7 +95,7 @@ def connect(address: str, *, workers: int | None = None) -> Connection:
     """
     if address not in ("local", "auto") and not re.fullmatch(r"[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", address):
         raise InputError(f"--ray: given '{address}', expected 'local', 'auto' or HOST:PORT such as 10.0.0.1:6379")
-    _set_environment(address)
+    set_environment(address)
     try:
         import ray
     except ImportError as error:
@@ -96,14 +106,28 @@ def connect(address: str, *, workers: int | None = None) -> Connection:
             raise InputError("--ray: this process is connected to a Ray cluster already; give 'auto' to use it")
         return Connection(0.0, owned=False)
     folder = None
-    if address == "local":
-        folder = _start(workers)
-    else:
-        _join(address)
+    with _own_signals():
+        if address == "local":
+            folder = _start(workers)
+        else:
+            _join(address)
     return Connection(time.monotonic() - begun, owned=True, folder=folder)
 
 
-def _set_environment(address: str) -> None:
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, and ends this process at once; a search has its own way to stop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def set_environment(address: str) -> None:
     """Read by Ray when it is imported, and by the processes that it starts."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)

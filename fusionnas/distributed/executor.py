@@ -211,7 +211,7 @@ class RayExecutor:
         # The loss of a node, or of the way to it, is not the task's doing.
         ended = None
         if not isinstance(error, ActorUnavailableError) and _alive(actor.node):
-            ended = attempt.died(_cause(error), str(error))
+            ended = attempt.died(cause_of(str(error)), str(error))
         if ended is None:
             self._queue.appendleft(attempt)
         return ended
@@ -221,6 +221,7 @@ def _alive(node: str) -> bool:
     return any(entry["NodeID"] == node and entry["Alive"] for entry in ray.nodes())
 
 
-def _cause(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith("The actor")), lines[-1] if lines else type(error).__name__)
+def cause_of(error: str) -> str:
+    """The line of Ray's long text that says why an actor is gone."""
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith("The actor")), lines[-1] if lines else "no reason is known")

@@ -5,20 +5,29 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from fusionnas.run.plain import json_bytes
 from fusionnas.run.progress import Progress
 
-if TYPE_CHECKING:
-    from fusionnas.execution import Executor
-
 PROGRESS = "progress.json"
 _EVERY = 1.0  # seconds between two writings at least
+
+
+class AtWork(Protocol):
+    """Who does the work, such as an executor."""
+
+    @property
+    def workers(self) -> int:
+        """Tasks at the same time."""
+
+    @property
+    def running(self) -> Sequence[str]:
+        """The names of those that workers are at."""
 
 
 class PublishedProgress:
@@ -27,13 +36,13 @@ class PublishedProgress:
     Args:
         shown: where it passes everything on to.
         folder: of the run.
-        executor: whose workers and tasks are told.
+        crew: whose workers and tasks are told.
     """
 
-    def __init__(self, shown: Progress, folder: Path, executor: Executor) -> None:
-        self._shown, self._file, self._executor = shown, folder / PROGRESS, executor
+    def __init__(self, shown: Progress, folder: Path, crew: AtWork) -> None:
+        self._shown, self._file, self._crew = shown, folder / PROGRESS, crew
         self._state: dict[str, Any] = {
-            "process": os.getpid(), "host": socket.gethostname(), "began": _now(), "workers": executor.workers,
+            "process": os.getpid(), "host": socket.gethostname(), "began": _now(), "workers": crew.workers,
             "stage": "", "done": 0, "total": 0, "stage_began": _now(), "facts": {}, "messages": [],
         }  # fmt: skip
         self._written = 0.0
@@ -65,7 +74,7 @@ class PublishedProgress:
     def _write(self) -> None:
         """Atomically but without waiting for the disk: it is worth nothing after a power cut."""
         self._written = time.monotonic()
-        now = {"updated": _now(), "workers": self._executor.workers, "running": list(self._executor.running)}
+        now = {"updated": _now(), "workers": self._crew.workers, "running": list(self._crew.running)}
         temporary = self._file.with_name(PROGRESS + ".tmp")
         with suppress(OSError):
             temporary.write_bytes(json_bytes({**self._state, **now}))

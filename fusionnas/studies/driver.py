@@ -9,13 +9,14 @@ import secrets
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fusionnas.api import SearchRun, begun, executor_for, resume, settled
 from fusionnas.errors import FusionNASError, InputError, RunError, RunInterrupted
+from fusionnas.execution import Executor
 from fusionnas.run import Run
 from fusionnas.run.progress import Progress, QuietProgress
-from fusionnas.run.published import PublishedProgress
+from fusionnas.run.published import AtWork, PublishedProgress
 from fusionnas.space import SearchSpace
 from fusionnas.stopping import also_stop
 from fusionnas.studies.mirror import Mirror
@@ -23,12 +24,19 @@ from fusionnas.studies.own import OwnStudy
 from fusionnas.studies.ranges import check_ranges
 from fusionnas.studies.record import Record
 from fusionnas.studies.rungs import shares_of
-from fusionnas.studies.sampler import Proposals, check_sampler
+from fusionnas.studies.sampler import Proposals, check_sampler, distributions_of, sampler_of
 from fusionnas.studies.trial import trial_folder
 from fusionnas.training.randomness import derive
 
 _SHARE = 5
 """One in so many trials may be under way at a time: proposals do not know more recent ones."""
+
+
+class Engine(AtWork, Protocol):
+    """Carries the trials of a study out."""
+
+    def carry_out(self) -> None:
+        """All that are not known yet, unless the study is asked to stop."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,8 @@ def study(
 
     Args:
         space, data, data_path, seed, run_dir, workers, ray, progress: as for :func:`fusionnas.search`; ``workers``
-            trials run at the same time, each on one core. Results do not depend on ``workers`` or ``ray``.
+            trials run at the same time, each on one core. Results do not depend on ``workers``; with ``ray`` the study
+            is one of Ray Tune, whose proposals depend on which trials end first.
         trials: how many; a fifth of them may be under way at a time.
         sampler: ``tpe``, ``random``, ``nsga2`` or ``gp``.
         scheduler: ``none``: every trial is a whole search; ``asha``: a ninth of one, the best third a third, the best
@@ -119,21 +128,45 @@ def _carry_out(
     """All trials, then the best to its end."""
     record = Record(run)
     if not run.finished:
+        _check_place(run, ray)
         shown = progress or QuietProgress(stages=False)
-        seed = derive(run.settings["seed"], "study")
-        proposals = Proposals(record.facts["sampler"], space.file.study, seed=seed, lag=record.facts["lag"])
         with ExitStack() as stack:
             if storage is not None:
                 name = f"{space.name} {record.facts['name']}"
-                mirror = Mirror(storage, name, proposals.distributions, shown.message)
+                mirror = Mirror(storage, name, distributions_of(space.file.study), shown.message)
                 record.mirror = stack.enter_context(closing(mirror))
             executor = stack.enter_context(closing(executor_for(space, workers, ray, shown)))
-            told = stack.enter_context(closing(PublishedProgress(shown, run.path, executor)))
+            engine = _engine(record, space, executor, workers, ray)
+            told = stack.enter_context(closing(PublishedProgress(shown, run.path, engine)))
             record.begin(executor.reaches(run.path), told)
-            OwnStudy(record, proposals).carry_out(executor)
+            engine.carry_out()
             run.safe_point()
             record.mirror_all()
     return _finish(record, progress, workers, ray)
+
+
+def _check_place(run: Run, ray: str | None) -> None:
+    if ray is None and run.recorded("proposed"):
+        raise RunError(
+            f"{run.path} was worked on by a Ray cluster, where proposals depend on which trials end first",
+            [f"go on there, or with a cluster on this machine: fusionnas resume {run.path} --ray local"],
+        )
+
+
+def _engine(record: Record, space: SearchSpace, executor: Executor, workers: int | None, ray: str | None) -> Engine:
+    """What carries trials out: Ray Tune on a cluster, else a study of our own."""
+    sampler, seed, lag = record.facts["sampler"], record.run.settings["seed"], record.facts["lag"]
+    if ray is None:
+        proposals = Proposals(sampler, space.file.study, seed=derive(seed, "study"), lag=lag)
+        return OwnStudy(record, proposals, executor)
+    from fusionnas.distributed.tune import TuneStudy
+
+    # After a stop, another seed: the sampler does not propose once more what it has.
+    made = sampler_of(sampler, seed=derive(seed, "study", len(record.tried())), lag=lag)
+    return TuneStudy(
+        record, distributions_of(space.file.study), made, workers=workers, gpus=space.file.execution.gpus,
+        plugins=space.file.plugins,
+    )  # fmt: skip
 
 
 def _finish(record: Record, progress: Progress | None, workers: int | None, ray: str | None) -> StudyRun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -20,19 +21,30 @@ class OwnStudy:
     Args:
         record: of the study.
         proposals: what trials try.
+        executor: where they run.
     """
 
-    def __init__(self, record: Record, proposals: Proposals) -> None:
-        self._record, self._proposals = record, proposals
+    def __init__(self, record: Record, proposals: Proposals, executor: Executor) -> None:
+        self._record, self._proposals, self._executor = record, proposals, executor
         self._halving = Halving(record.facts["trials"], len(record.shares))
         self._values: list[Values] = []
         self._places: list[tuple[int, int]] = []
         self._observed = 0
 
-    def carry_out(self, executor: Executor) -> None:
+    @property
+    def workers(self) -> int:
+        """Searches at the same time."""
+        return self._executor.workers
+
+    @property
+    def running(self) -> Sequence[str]:
+        """Those that workers are at."""
+        return self._executor.running
+
+    def carry_out(self) -> None:
         """All searches that are not known yet."""
         run, lag = self._record.run, self._record.facts["lag"]
-        ends = steady_state(executor, self, lag=lag, recall=self._recall, halt=run.stopping, backups=False)
+        ends = steady_state(self._executor, self, lag=lag, recall=self._recall, halt=run.stopping, backups=False)
         with closing(ends):
             for place, ended in ends:
                 number, rung = self._places[place]

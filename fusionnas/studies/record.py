@@ -87,6 +87,24 @@ class Record:
         name = self.unit(number, rung)
         return self.run.units()[name] if self.run.known(name) else None
 
+    def begun(self, number: int, values: Values) -> None:
+        """A trial that is no function of those before begins: its values are journaled."""
+        self.run.record("proposed", trial=number, values=dict(values))
+
+    def left(self, number: int) -> None:
+        """A trial does not get more of a search."""
+        if not self.was_left(number):
+            self.run.record("left", trial=number)
+
+    def was_left(self, number: int) -> bool:
+        """Whether an earlier decision was not to go on with a trial."""
+        return any(facts["trial"] == number for facts in self.run.recorded("left"))
+
+    def tried(self) -> dict[int, Values]:
+        """The values of all trials that the journal has anything of."""
+        found = {facts["trial"]: facts["values"] for facts in self.run.recorded("proposed")}
+        return {**{row["number"]: row["values"] for row in self.rows()}, **found}
+
     def rows(self) -> list[dict[str, Any]]:
         """The trials of the journal, in order: what the last rung gave, or why one failed; losses of all rungs."""
         units, found = self.run.units(), []

@@ -37,12 +37,9 @@ class Proposals:
     def __init__(self, sampler: str, ranges: Mapping[str, Range | tuple[Any, ...]], *, seed: int, lag: int) -> None:
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.distributions = {key: _distribution(extent) for key, extent in ranges.items()}
+        self.distributions = distributions_of(ranges)
         self._asked: list[Any] = []
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study = optuna.create_study(sampler=_made(sampler, seed % 2**32, lag))
+        self._study = optuna.create_study(sampler=sampler_of(sampler, seed=seed, lag=lag))
 
     def ask(self) -> dict[str, Any]:
         """Values for the next trial."""
@@ -58,6 +55,21 @@ class Proposals:
             self._study.tell(self._asked[number], state=TrialState.FAIL)
         else:
             self._study.tell(self._asked[number], loss)
+
+
+def distributions_of(ranges: Mapping[str, Range | tuple[Any, ...]]) -> dict[str, Any]:
+    """Ranges as Optuna's distributions."""
+    return {key: _distribution(extent) for key, extent in ranges.items()}
+
+
+def sampler_of(name: str, *, seed: int, lag: int) -> optuna.samplers.BaseSampler:
+    """Optuna's sampler; arguments as for :class:`Proposals`."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return _made(name, seed % 2**32, lag)
 
 
 def _distribution(extent: Range | tuple[Any, ...]) -> optuna.distributions.BaseDistribution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -56,7 +57,7 @@ def run_trial(study: Path, folder: Path, values: Values, settings: dict[str, Any
     own["seed"] = values.get(SEED, settings["seed"])
     progress = QuietProgress(stages=False)
     try:
-        with _opened(folder, space, own) as run, also_stop(run.path, study), one_thread():
+        with opened(folder, space, own) as run, also_stop(run.path, study), one_thread():
             with closing(InlineExecutor()) as executor:
                 task = task_of(run, space, data_of(run, space), progress, executor)
                 _, winner = select(task)
@@ -66,7 +67,12 @@ def run_trial(study: Path, folder: Path, values: Values, settings: dict[str, Any
         raise Stopped from None
 
 
-def _opened(folder: Path, space: SearchSpace, settings: dict[str, Any]) -> Run:
+def opened(folder: Path, space: SearchSpace, settings: dict[str, Any]) -> Run:
+    """The run in the folder; a trial of other values there was never journaled, and is begun anew."""
     if (folder / "journal.jsonl").is_file():
-        return Run.open(folder)
+        run = Run.open(folder)
+        if run.settings == settings and (folder / "space.yaml").read_text() == space.to_yaml():
+            return run
+        run.close()
+        shutil.rmtree(folder)
     return Run.create(folder, space=space, settings=settings)

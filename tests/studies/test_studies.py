@@ -11,11 +11,15 @@ import pytest
 import fusionnas as fn
 from fusionnas.bench.victims import write_space
 from fusionnas.errors import FusionNASError, InputError, RunError, RunInterrupted
+from fusionnas.execution import Ended
 from fusionnas.run import Run
 from fusionnas.run.journal import Journal
 from fusionnas.run.progress import QuietProgress
 from fusionnas.run.status import read_status
 from fusionnas.stopping import ask_to_stop
+from fusionnas.studies.ranges import varied
+from fusionnas.studies.record import Record
+from fusionnas.studies.trial import opened
 
 RANGES = "study: {training.learning_rate: {low: 0.001, high: 0.1, log: true}, seed: [0, 1]}"
 QUICK = ["search.heads=4", "search.epochs=2", "training.epochs=2", "search.random=0"]
@@ -98,7 +102,9 @@ def test_stopped_and_resumed_with_other_workers_it_ends_the_same(
 
 @pytest.mark.slow
 def test_halving_ends_the_same_with_any_workers_stopped_or_not(space: fn.SearchSpace, tmp_path: Path) -> None:
-    alone = fn.study(space, trials=5, scheduler="asha", run_dir=tmp_path / "alone", storage=f"sqlite:///{tmp_path}/a.db")
+    alone = fn.study(
+        space, trials=5, scheduler="asha", run_dir=tmp_path / "alone", storage=f"sqlite:///{tmp_path}/a.db"
+    )
     run = tmp_path / "stopped"
     with pytest.raises(RunInterrupted):
         fn.study(space, trials=5, scheduler="asha", run_dir=run, workers=2, progress=StopsAfter(run, 4))
@@ -142,6 +148,29 @@ def test_trials_that_fail_are_left_out_until_all_have(space: fn.SearchSpace, tmp
     )
     with pytest.raises(FusionNASError, match="every trial failed, the first: .*"):
         fn.study(never, trials=1, run_dir=tmp_path / "never")
+
+
+def test_what_a_cluster_proposed_goes_on_on_a_cluster(space: fn.SearchSpace, tmp_path: Path) -> None:
+    facts = {"trials": 2, "sampler": "tpe", "scheduler": "none", "lag": 2, "name": "a"}
+    settings = {"data": None, "data_path": None, "seed": 0, "folder": str(space.folder), "study": facts}
+    with Run.create(tmp_path / "study", space=space, settings=settings) as run:
+        record = Record(run)
+        record.begun(1, {"seed": 1})
+        record.keep(0, 0, {"seed": 0}, Ended(record.call(0, 0, {}), {"loss": 0.5}))
+        assert record.tried() == {0: {"seed": 0}, 1: {"seed": 1}} and not record.was_left(1)
+        record.left(1)
+        record.left(1)
+        assert record.was_left(1) and len(run.recorded("left")) == 1
+    with pytest.raises(RunError, match=r"was worked on by a Ray cluster.*\n.*fusionnas resume .* --ray local"):
+        fn.resume_study(tmp_path / "study")
+
+
+def test_a_folder_of_other_values_is_not_gone_on_with(space: fn.SearchSpace, tmp_path: Path) -> None:
+    for values, kept in (({"seed": 0}, 0), ({"seed": 0}, 1), ({"training.learning_rate": 0.002}, 0)):
+        changed = varied(space, values)
+        with opened(tmp_path / "0000", changed, {"seed": values.get("seed", 0)}) as run:
+            assert len(run.recorded("mark")) == kept
+            run.record("mark")
 
 
 def test_one_search_is_no_study(space: fn.SearchSpace, tmp_path: Path) -> None:
