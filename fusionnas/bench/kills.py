@@ -15,13 +15,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fusionnas.bench.base import register_bench, write_table
+from fusionnas.bench.nodes import Nodes
 from fusionnas.bench.victims import (
     PHASES,
     Life,
@@ -109,6 +110,7 @@ def kills(output: Path, *, seed: int, workers: int, progress: Progress) -> list[
         trials: dict[str, Callable[[Scene], Iterator[Tally]]] = {
             **{f"driver {phase}": partial(kill_driver, phase=phase, count=each) for phase in PHASES},
             "workers": partial(kill_workers, count=KILLS),
+            "nodes": partial(kill_nodes, count=KILLS),
             "disk": partial(fill_disk, count=KILLS),
             "unfinished run": partial(damage_unfinished, count=DAMAGES),
             "finished run": partial(damage_finished, count=DAMAGES),
@@ -215,6 +217,29 @@ def kill_workers(scene: Scene, count: int) -> Iterator[Tally]:
             scene.judge(life, tally)
         elif victim.process.exitcode != -signal.SIGKILL:
             tally.other.append(f"status {victim.process.exitcode}: {said[-1:]}")
+    yield tally
+
+
+def kill_nodes(scene: Scene, count: int) -> Iterator[Tally]:
+    """Kill -9 a Ray node while a worker on it trains, again and again; nobody resumes, another node takes its place."""
+    tally, start = Tally("Ray node", "retrain"), None
+    with closing(Nodes()) as nodes:
+        while tally.kills < count:
+            life = replace(scene.fresh(start), workers=2, ray=nodes.address, environment=nodes.environment)
+            victim = Victim(life)
+            for stage in victim.stages():
+                if phase_of(stage) != "retrain":
+                    continue
+                if start is None:
+                    start = _snapshot(scene, victim, life)
+                    break
+                while tally.kills < count and victim.process.is_alive() and not victim.said.poll(0):
+                    tally.kills += nodes.kill(after=scene.dice.uniform(0, 0.5 * scene.lasts["retrain"]))
+            said = victim.end()
+            if victim.process.exitcode == 0:
+                scene.judge(life, tally)
+            elif victim.process.exitcode != -signal.SIGKILL:
+                tally.other.append(f"status {victim.process.exitcode}: {said[-1:]}")
     yield tally
 
 

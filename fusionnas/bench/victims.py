@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -69,6 +69,7 @@ class Life:
         run: the run folder; where it holds a run, that goes on.
         workers: processes that train.
         ray: address of a cluster, or none.
+        environment: variables that it needs to join it.
         file_size: bytes that a file may have before the disk is full; none: no limit.
         save_every: seconds between checkpoints.
     """
@@ -77,6 +78,7 @@ class Life:
     run: Path
     workers: int = 1
     ray: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     file_size: int | None = None
     save_every: float = 0.05
 
@@ -131,6 +133,7 @@ class Victim:
 
 def _live(life: Life, told: Connection) -> None:
     fusionnas.run.run.SAVE_EVERY = life.save_every
+    os.environ.update(life.environment)
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     if life.file_size is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (life.file_size, life.file_size))

@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
 from fusionnas.distributed.connection import Connection
-from fusionnas.distributed.shipping import load_plugins, seen_everywhere
+from fusionnas.distributed.shipping import alive_nodes, load_plugins, seen_everywhere
 from fusionnas.errors import FusionNASError
 from fusionnas.execution.base import Attempt, Call, Ended, Failure, Limits
 from fusionnas.execution.guard import guarded
@@ -210,15 +210,11 @@ class RayExecutor:
             return None
         # The loss of a node, or of the way to it, is not the task's doing.
         ended = None
-        if not isinstance(error, ActorUnavailableError) and _alive(actor.node):
+        if not isinstance(error, ActorUnavailableError) and actor.node in alive_nodes():
             ended = attempt.died(cause_of(str(error)), str(error))
         if ended is None:
             self._queue.appendleft(attempt)
         return ended
-
-
-def _alive(node: str) -> bool:
-    return any(entry["NodeID"] == node and entry["Alive"] for entry in ray.nodes())
 
 
 def cause_of(error: str) -> str:
