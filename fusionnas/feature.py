@@ -60,7 +60,22 @@ def everywhere(flags: Tensor) -> bool:
 
     False while a program is traced, and on other devices, which would have to wait for the answer.
     """
-    return flags.device.type == "cpu" and not torch.compiler.is_compiling() and bool(flags.all())
+    if flags.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return known(flags) or bool(flags.all())
+
+
+_TRUE = torch.ones((), dtype=torch.bool)
+
+
+def all_there(*shape: int) -> Tensor:
+    """Flags that are all True, on a CPU, and take no looking at: ``known`` of them, and of views of them, is True."""
+    return _TRUE.expand(shape)
+
+
+def known(flags: Tensor) -> bool:
+    """Whether flags are those of ``all_there``; False while a program is traced."""
+    return not torch.compiler.is_compiling() and flags.device.type == "cpu" and flags.data_ptr() == _TRUE.data_ptr()
 
 
 @dataclass(frozen=True)

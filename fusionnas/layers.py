@@ -11,6 +11,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,15 +43,14 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., fan_in) -> (..., fan_out); stacked: (G, ..., fan_in) -> (G, ..., fan_out)."""
-        if self.given is not None:
-            out, self.given = self.given, None
-            return out
+        given = self.given
+        if given is not None:
+            take_back(self)
+            return given
         if self.weight.dim() == 2:
             return functional.linear(x, self.weight, self.bias)
         members, fan_out, fan_in = self.weight.shape
-        flat = x.reshape(members, -1, fan_in)
-        weight = self.weight.transpose(1, 2)
-        out = torch.bmm(flat, weight) if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), flat, weight)
+        out = _stacked_product(x.reshape(members, -1, fan_in), self.weight, self.bias)
         return out.reshape(*x.shape[:-1], fan_out)
 
 
@@ -78,16 +78,52 @@ class SlotLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., k, fan_in) -> (..., k, fan_out); stacked: (G, ..., k, fan_in) -> (G, ..., k, fan_out)."""
-        if self.given is not None:
-            out, self.given = self.given, None
-            return out
-        slots, fan_out, fan_in = self.weight.shape[-3:]
-        members = 1 if self.weight.dim() == 3 else self.weight.shape[0]
-        rows = x.reshape(members, -1, slots, fan_in).transpose(1, 2).reshape(members * slots, -1, fan_in)
-        weight = self.weight.reshape(-1, fan_out, fan_in).transpose(1, 2)
-        out = torch.baddbmm(self.bias.reshape(-1, 1, fan_out), rows, weight)
-        out = out.reshape(members, slots, -1, fan_out).transpose(1, 2)
-        return out.reshape(*x.shape[:-1], fan_out)
+        given = self.given
+        if given is not None:
+            take_back(self)
+            return given
+        return self._alone(x) if self.weight.dim() == 3 else self._stacked(x)
+
+    def _alone(self, x: Tensor) -> Tensor:
+        slots, fan_out, fan_in = self.weight.shape
+        rows = x.reshape(-1, slots, fan_in).transpose(0, 1)
+        out = torch.baddbmm(self.bias.unsqueeze(1), rows, self.weight.transpose(1, 2))
+        return out.transpose(0, 1).reshape(*x.shape[:-1], fan_out)
+
+    def _stacked(self, x: Tensor) -> Tensor:
+        """Slots lie apart in memory, so that what follows can read each at once."""
+        fan_out, fan_in = self.weight.shape[-2:]
+        apart = torch.stack(x.unbind(-2), 1)  # a transposed copy takes three times as long
+        rows = apart.reshape(apart.shape[0] * apart.shape[1], -1, fan_in)
+        out = _stacked_product(rows, self.weight.flatten(0, 1), self.bias.flatten(0, 1))
+        return out.reshape(*apart.shape[:-1], fan_out).movedim(1, -2)
+
+
+class _StackedProduct(torch.autograd.Function):
+    """``x W^T + b``, N products at once; its own, because torch's gradient of W lies transposed and is copied over."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """(N, B, I), (N, O, I) and (N, O) or None -> (N, B, O)."""
+        ctx.save_for_backward(x, weight)
+        transposed = weight.transpose(1, 2)
+        return torch.bmm(x, transposed) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, transposed)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Of inputs that need none: None."""
+        (gradient,), (x, weight) = gradients, ctx.saved_tensors
+        on_x, on_weight, on_bias = ctx.needs_input_grad
+        return (
+            torch.bmm(gradient, weight) if on_x else None,
+            torch.bmm(gradient.transpose(1, 2), x) if on_weight else None,
+            gradient.sum(1) if on_bias else None,
+        )
+
+
+def _stacked_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    out: Tensor = _StackedProduct.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+    return out
 
 
 class LayerNorm(nn.Module):
@@ -145,6 +181,16 @@ class Dropout(nn.Module):
             return x * functional.dropout(x.new_ones(*x.shape[:-2], 1, x.shape[-1]), self.rate)
         whole = x.new_ones(self.rows.whole, *x.shape[1:-2], 1, x.shape[-1])
         return x * functional.dropout(whole, self.rate)[self.rows.own]
+
+
+def give(layer: Linear | SlotLinear, product: Tensor) -> None:
+    """Have the layer's next call return ``product``."""
+    vars(layer)["given"] = product  # as nn.Module sets attributes, it would take as long as the product
+
+
+def take_back(layer: Linear | SlotLinear) -> None:
+    """Take back what was given to the layer, if it still is there."""
+    vars(layer).pop("given", None)
 
 
 def per_member(parameter: Tensor, x: Tensor) -> Tensor:

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from fusionnas.feature import all_there, everywhere, known
 from fusionnas.layers import LayerNorm, Linear, SlotLinear, leading_block, per_member, stack_modules
+from fusionnas.operators.base import by_slot, slot_product, slot_sum
 
 LAYERS = {
     "linear": (lambda: Linear(6, 5), (7, 4, 6)),
@@ -75,3 +77,31 @@ def test_per_member_broadcasts_a_stack():
 def test_leading_block_cuts_every_dimension():
     wide = torch.arange(12).reshape(3, 4)
     assert leading_block(torch.empty(2, 3), wide).tolist() == [[0, 1, 2], [4, 5, 6]]
+
+
+def test_a_stack_of_slots_reads_them_apart_and_so_lies_its_gradient():
+    modules, x = [SlotLinear(2, 6, fan_out=5) for _ in range(3)], torch.randn(3, 7, 2, 6)
+    stacked = stack_modules(modules)
+    out = stacked(x)
+    assert all(slot.is_contiguous() for slot in by_slot(out))
+    slot_product(out).sum().backward()
+    for member, module in enumerate(modules):
+        module(x[member]).prod(-2).sum().backward()
+        torch.testing.assert_close(stacked.weight.grad[member], module.weight.grad)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_sum_over_slots_leaves_absent_ones_out(share):
+    torch.manual_seed(0)
+    weights, values, present = torch.randn(4, 3, 5), torch.randn(4, 3, 5), torch.rand(4, 3) < share
+    expected = (weights * values * present.unsqueeze(-1)).sum(-2)
+    torch.testing.assert_close(slot_sum(weights, values, present), expected)
+
+
+def test_flags_that_are_all_true_are_known_without_looking():
+    flags = all_there(3, 2)
+    assert known(flags) and known(flags[..., 0]) and known(flags.unsqueeze(-1)) and everywhere(flags) and flags.all()
+    copy = flags.clone()
+    assert not known(copy) and everywhere(copy)
+    copy[1, 1] = False
+    assert not everywhere(copy) and flags.all()

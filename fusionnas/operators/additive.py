@@ -7,7 +7,14 @@ from typing import ClassVar
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    vector_result,
+    vector_slots,
+)
 
 
 @register_operator("additive")
@@ -31,7 +38,7 @@ class Additive(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> their weighted sum."""
         values, present = vector_slots(features)
-        return vector_result(self.project(values.flatten(-2)), present.any(-1))
+        return vector_result(self.project(values.flatten(-2)), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import ClassVar
-
-import torch
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
+    slot_product,
     vector_result,
     vector_slots,
     where_present,
@@ -50,8 +49,8 @@ class AdditiveMultiplicative(FusionOperator):
         """k vectors -> their weighted sum plus their projected product."""
         values, present = vector_slots(features)
         factors = where_present(present.unsqueeze(-1), self.factors(values), 1.0)
-        product = functools.reduce(torch.mul, factors.unbind(-2))
-        return vector_result(self.terms(values.flatten(-2)) + self.project(product), present.any(-1))
+        product = slot_product(factors)
+        return vector_result(self.terms(values.flatten(-2)) + self.project(product), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -9,7 +9,14 @@ from torch import nn
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    vector_result,
+    vector_slots,
+)
 from fusionnas.operators.gated_softmax import masked_softmax
 
 
@@ -42,7 +49,7 @@ class AttentionGate(FusionOperator):
         """k vectors -> their weighted mean."""
         values, present = vector_slots(features)
         weights = masked_softmax(self.attention(values.flatten(-2)), present, dim=-1)
-        return vector_result((weights.unsqueeze(-1) * self.transforms(values)).sum(-2), present.any(-1))
+        return vector_result((weights.unsqueeze(-1) * self.transforms(values)).sum(-2), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

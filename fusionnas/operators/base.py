@@ -15,6 +15,7 @@ Contract, checked for every registered operator by :mod:`fusionnas.testing`:
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, overload
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionnas.errors import SpaceError
-from fusionnas.feature import Feature, everywhere
+from fusionnas.feature import Feature, all_there, everywhere, known
 from fusionnas.registry import Registry
 
 
@@ -167,15 +168,45 @@ def vector_slots(features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
     """k vectors side by side: values (..., B, k, D), zero where absent, and presence (..., B, k)."""
     if isinstance(features, Slots):
         return features.values, features.present
-    present = torch.stack([feature.present for feature in features], -1)
+    flags = [feature.present for feature in features]
+    present = all_there(*flags[0].shape, len(flags)) if all(map(known, flags)) else torch.stack(flags, -1)
     values = torch.cat([feature.values for feature in features], -2)
     return where_present(present.unsqueeze(-1), values), present
+
+
+def any_present(present: Tensor) -> Tensor:
+    """Whether any slot is there: (..., k) -> (...)."""
+    return present[..., 0] if known(present) else present.any(-1)
 
 
 def vector_result(values: Tensor, present: Tensor) -> Feature:
     """A fused vector (..., B, D) as a feature of one token; zero where ``present`` (..., B) is False."""
     mask = present.unsqueeze(-1)
     return Feature(where_present(mask, values).unsqueeze(-2), mask, present)
+
+
+def slot_sum(weights: Tensor, values: Tensor, present: Tensor) -> Tensor:
+    """``sum_j w_j v_j`` over the slots that are there: (..., B, k, D) twice and (..., B, k) -> (..., B, D).
+
+    Slot by slot: a sum over a dimension of two, just before the channels, takes several times as long.
+    """
+    pairs = zip(weights.unbind(-2), by_slot(values), strict=True)
+    if not everywhere(present):
+        there = present.unsqueeze(-1).unbind(-2)
+        return functools.reduce(torch.add, [torch.where(t, w * v, 0.0) for t, (w, v) in zip(there, pairs, strict=True)])
+    (weight, value), *others = pairs
+    return functools.reduce(lambda total, other: torch.addcmul(total, *other), others, weight * value)
+
+
+def slot_product(factors: Tensor) -> Tensor:
+    """The product over slots: (..., k, D) -> (..., D)."""
+    return functools.reduce(torch.mul, by_slot(factors))
+
+
+def by_slot(values: Tensor) -> tuple[Tensor, ...]:
+    """What a :class:`~fusionnas.layers.SlotLinear` gave (..., k, D), slot by slot; so its gradient lies as it does."""
+    place = max(values.dim() - 3, 0)
+    return values.movedim(-2, place).unbind(place)
 
 
 def where_present(present: Tensor, values: Tensor, absent: float | Tensor = 0.0) -> Tensor:

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    vector_result,
+    vector_slots,
+)
 
 
 @register_operator("bilinear")
@@ -38,7 +45,7 @@ class Bilinear(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the weighted sum of the products of their pairs."""
         values, present = vector_slots(features)
-        return vector_result(self.pairs(pair_products(values)), present.any(-1))
+        return vector_result(self.pairs(pair_products(values)), any_present(present))
 
     @classmethod
     def reorder(cls, name: str, value: Tensor, order: Sequence[int]) -> Tensor | None:

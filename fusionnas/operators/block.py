@@ -11,6 +11,7 @@ from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
     vector_result,
     vector_slots,
@@ -58,7 +59,7 @@ class Block(FusionOperator):
         factors = self.factors(chunks).reshape(*reduced.shape[:-1], self.chunks, -1)
         factors = where_present(present[..., None, None], factors, 1.0)
         mixed = sum_of_products(factors.transpose(-2, -3), RANK).flatten(-2)
-        return vector_result(self.project(mixed), present.any(-1))
+        return vector_result(self.project(mixed), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -11,7 +11,14 @@ from torch import Tensor
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    vector_result,
+    vector_slots,
+)
 from fusionnas.operators.tensor import outer_product, reorder_outer
 from fusionnas.operators.tucker import or_unit, tucker_parameters
 
@@ -53,7 +60,7 @@ class BlockTucker(FusionOperator):
         reduced = self.reduce(values)
         chunks = or_unit(reduced.reshape(*reduced.shape[:-1], -1, self.size), present.unsqueeze(-1))
         outer = functools.reduce(outer_product, chunks.unbind(-3))
-        return vector_result(self.project(self.cores(outer).flatten(-2)), present.any(-1))
+        return vector_result(self.project(self.cores(outer).flatten(-2)), any_present(present))
 
     @classmethod
     def reorder(cls, name: str, value: Tensor, order: Sequence[int]) -> Tensor | None:

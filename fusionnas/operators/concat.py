@@ -10,7 +10,14 @@ from torch.nn import functional
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    vector_result,
+    vector_slots,
+)
 
 
 @register_operator("concat")
@@ -39,7 +46,7 @@ class Concat(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the linear map of their concatenation."""
         values, present = vector_slots(features)
-        return vector_result(self.project(side_by_side(values)), present.any(-1))
+        return vector_result(self.project(side_by_side(values)), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from fusionnas.feature import Feature
 from fusionnas.layers import SlotLinear, per_member
-from fusionnas.operators.base import vector_result, vector_slots
+from fusionnas.operators.base import any_present, vector_result, vector_slots
 from fusionnas.operators.gated_softmax import masked_softmax
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Decision(nn.Module):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors (..., B, 1, D) -> logits (..., B, 1, C)."""
         values, present = vector_slots(features)
-        return vector_result(self.decide(self.experts(values), present), present.any(-1))
+        return vector_result(self.decide(self.experts(values), present), any_present(present))
 
     @abc.abstractmethod
     def decide(self, logits: Tensor, present: Tensor) -> Tensor:

@@ -7,7 +7,14 @@ from typing import ClassVar
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    vector_result,
+    vector_slots,
+)
 
 
 @register_operator("film")
@@ -38,7 +45,7 @@ class Film(FusionOperator):
         """k vectors -> the first one, modulated."""
         values, present = vector_slots(features)
         scale, shift = self.conditions(values[..., 1:, :].flatten(-2)).chunk(2, -1)
-        return vector_result((1 + scale) * self.project(values[..., 0, :]) + shift, present.any(-1))
+        return vector_result((1 + scale) * self.project(values[..., 0, :]) + shift, any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -10,10 +10,11 @@ from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
+    slot_sum,
     vector_result,
     vector_slots,
-    where_present,
 )
 
 
@@ -43,8 +44,7 @@ class Gated(FusionOperator):
         """k vectors -> their gated sum."""
         values, present = vector_slots(features)
         gates = self.gates(values.flatten(-2)).sigmoid().reshape(values.shape)
-        terms = gates * self.transforms(values).tanh()
-        return vector_result(where_present(present.unsqueeze(-1), terms).sum(-2), present.any(-1))
+        return vector_result(slot_sum(gates, self.transforms(values).tanh(), present), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -12,10 +12,11 @@ from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
+    slot_sum,
     vector_result,
     vector_slots,
-    where_present,
 )
 
 
@@ -50,8 +51,7 @@ class GatedHard(FusionOperator):
         values, present = vector_slots(features)
         logits = self.gates(values.flatten(-2)).reshape(values.shape)
         gates = straight_through((logits > 0).to(logits.dtype), logits.sigmoid())
-        terms = gates * self.transforms(values).tanh()
-        return vector_result(where_present(present.unsqueeze(-1), terms).sum(-2), present.any(-1))
+        return vector_result(slot_sum(gates, self.transforms(values).tanh(), present), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

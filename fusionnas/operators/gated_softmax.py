@@ -10,7 +10,15 @@ from torch import Tensor
 
 from fusionnas.feature import Feature, everywhere
 from fusionnas.layers import Linear, SlotLinear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    slot_sum,
+    vector_result,
+    vector_slots,
+)
 
 
 @register_operator("gated_softmax")
@@ -41,7 +49,7 @@ class GatedSoftmax(FusionOperator):
         """k vectors -> their mixture."""
         values, present = vector_slots(features)
         gates = masked_softmax(self.gates(values.flatten(-2)).reshape(values.shape), present.unsqueeze(-1), dim=-2)
-        return vector_result((gates * self.transforms(values)).sum(-2), present.any(-1))
+        return vector_result(slot_sum(gates, self.transforms(values), present), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -14,7 +14,14 @@ from torch.nn import functional
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    vector_result,
+    vector_slots,
+)
 from fusionnas.operators.concat import side_by_side
 
 
@@ -46,7 +53,7 @@ class Injection(nn.Module):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors, an earlier node's among them -> the next fused state."""
         values, present = vector_slots(features)
-        return vector_result(self.activate(self.project(side_by_side(values))), present.any(-1))
+        return vector_result(self.activate(self.project(side_by_side(values))), any_present(present))
 
     def activate(self, x: Tensor) -> Tensor:
         """The activation, channel by channel."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import ClassVar
@@ -15,7 +14,9 @@ from fusionnas.layers import SlotLinear, per_member
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
+    slot_product,
     vector_result,
     vector_slots,
     where_present,
@@ -56,11 +57,12 @@ class LowRankTensor(FusionOperator):
         """k vectors -> the scaled sum of the products of their factors."""
         values, present = vector_slots(features)
         factors = where_present(present.unsqueeze(-1), self.factors(values), 1.0)
-        product = functools.reduce(torch.mul, factors.unbind(-2))
-        # Ranks before channels: a sum over an innermost dimension of 4 would cost more than the products.
-        scaled = product * per_member(self.scales.repeat_interleave(self.width, -1), product)
-        mixed = scaled.reshape(*scaled.shape[:-1], RANK, self.width).sum(-2)
-        return vector_result(mixed + per_member(self.bias, mixed), present.any(-1))
+        product = slot_product(factors)
+        # Rank by rank: a sum over a dimension of 4 costs more than the products.
+        mixed = per_member(self.bias, product)
+        for part, scale in zip(product.chunk(RANK, -1), self.scales.split(1, -1), strict=True):
+            mixed = torch.addcmul(mixed, part, per_member(scale, part))
+        return vector_result(mixed, any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

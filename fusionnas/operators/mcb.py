@@ -15,6 +15,7 @@ from fusionnas.layers import Linear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
     vector_result,
     vector_slots,
@@ -66,7 +67,7 @@ class Mcb(FusionOperator):
         for slot, (x, there) in enumerate(zip(values.to(precise).unbind(-2), present.unbind(-1), strict=True)):
             spectra.append(torch.fft.rfft(self._sketched(slot, x, there), norm="ortho"))
         sketch = torch.fft.irfft(functools.reduce(torch.mul, spectra), n=FACTOR * self.width, norm="ortho")
-        return vector_result(self.project(sketch.to(values.dtype)), present.any(-1))
+        return vector_result(self.project(sketch.to(values.dtype)), any_present(present))
 
     def _sketched(self, slot: int, x: Tensor, there: Tensor) -> Tensor:
         """(..., D) -> (..., 4 D), scaled to unit variance; where absent, what has the spectrum 1."""

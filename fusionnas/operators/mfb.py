@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,7 +15,9 @@ from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
+    slot_product,
     vector_result,
     vector_slots,
     where_present,
@@ -57,9 +58,9 @@ class Mfb(FusionOperator):
         """k vectors -> the projected, normalised, pooled product of their factors."""
         values, present = vector_slots(features)
         factors = where_present(present.unsqueeze(-1), self.factors(values), 1.0)
-        product = functools.reduce(torch.mul, factors.unbind(-2))
+        product = slot_product(factors)
         pooled = product.reshape(*product.shape[:-1], self.width, FACTOR).sum(-1)
-        return vector_result(self.project(functional.normalize(signed_sqrt(pooled), dim=-1)), present.any(-1))
+        return vector_result(self.project(functional.normalize(signed_sqrt(pooled), dim=-1)), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

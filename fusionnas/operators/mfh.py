@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,7 +15,9 @@ from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
+    slot_product,
     vector_result,
     vector_slots,
     where_present,
@@ -57,9 +58,9 @@ class Mfh(FusionOperator):
         """k vectors -> the projected, normalised poolings."""
         values, present = vector_slots(features)
         factors = where_present(present.unsqueeze(-1), self.factors(values), 1.0)
-        first, second = functools.reduce(torch.mul, factors.unbind(-2)).chunk(ORDERS, -1)
+        first, second = slot_product(factors).chunk(ORDERS, -1)
         pooled = torch.cat((self._pool(first), self._pool(first * second)), -1)
-        return vector_result(self.project(pooled), present.any(-1))
+        return vector_result(self.project(pooled), any_present(present))
 
     def _pool(self, product: Tensor) -> Tensor:
         pooled = product.reshape(*product.shape[:-1], self.width, FACTOR).sum(-1)

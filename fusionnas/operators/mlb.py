@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import ClassVar
-
-import torch
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
+    slot_product,
     vector_result,
     vector_slots,
     where_present,
@@ -44,7 +43,7 @@ class Mlb(FusionOperator):
         """k vectors -> the projected product of their squashed factors."""
         values, present = vector_slots(features)
         factors = where_present(present.unsqueeze(-1), self.factors(values).tanh(), 1.0)
-        return vector_result(self.project(functools.reduce(torch.mul, factors.unbind(-2))), present.any(-1))
+        return vector_result(self.project(slot_product(factors)), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -9,7 +9,14 @@ from torch.nn import functional
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    vector_result,
+    vector_slots,
+)
 
 
 @register_operator("mlp")
@@ -39,7 +46,7 @@ class Mlp(FusionOperator):
         """k vectors -> the perceptron's output."""
         values, present = vector_slots(features)
         hidden = functional.gelu(self.hidden(values.flatten(-2)))
-        return vector_result(self.project(hidden), present.any(-1))
+        return vector_result(self.project(hidden), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -13,6 +13,7 @@ from fusionnas.layers import LayerNorm, SlotLinear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
     vector_result,
     vector_slots,
@@ -72,7 +73,7 @@ class ModalityShift(Shift, FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the first one, shifted by the others."""
         values, present = vector_slots(features)
-        return vector_result(self.shifted(values[..., 0, :], values[..., 1:, :], present), present.any(-1))
+        return vector_result(self.shifted(values[..., 0, :], values[..., 1:, :], present), any_present(present))
 
     @classmethod
     def count_macs(cls, inputs: int, width: int, tokens: Sequence[int]) -> int:

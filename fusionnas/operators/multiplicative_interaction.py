@@ -10,7 +10,14 @@ from torch import Tensor
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    vector_result,
+    vector_slots,
+)
 from fusionnas.operators.bilinear import count_pairs, pair_products, reorder_pairs
 
 
@@ -41,7 +48,7 @@ class MultiplicativeInteraction(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the weighted sums of their channels and of the products of their pairs."""
         values, present = vector_slots(features)
-        return vector_result(self.pairs(pair_products(values)) + self.terms(values.flatten(-2)), present.any(-1))
+        return vector_result(self.pairs(pair_products(values)) + self.terms(values.flatten(-2)), any_present(present))
 
     @classmethod
     def reorder(cls, name: str, value: Tensor, order: Sequence[int]) -> Tensor | None:

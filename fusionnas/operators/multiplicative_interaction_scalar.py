@@ -9,7 +9,14 @@ from torch import nn
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    vector_result,
+    vector_slots,
+)
 
 
 @register_operator("multiplicative_interaction_scalar")
@@ -39,7 +46,7 @@ class MultiplicativeInteractionScalar(FusionOperator):
         """k vectors -> the first one, scaled and shifted as a whole."""
         values, present = vector_slots(features)
         scale, shift = self.conditions(values[..., 1:, :].flatten(-2)).chunk(2, -1)
-        return vector_result(scale * values[..., 0, :] + shift, present.any(-1))
+        return vector_result(scale * values[..., 0, :] + shift, any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from fusionnas.feature import Feature
@@ -15,7 +13,9 @@ from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
+    slot_product,
     vector_result,
     vector_slots,
     where_present,
@@ -55,7 +55,7 @@ class Mutan(FusionOperator):
         values, present = vector_slots(features)
         factors = self.factors(self.reduce(values).tanh())
         mixed = sum_of_products(where_present(present.unsqueeze(-1), factors, 1.0), RANK)
-        return vector_result(self.project(mixed), present.any(-1))
+        return vector_result(self.project(mixed), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:
@@ -70,7 +70,7 @@ class Mutan(FusionOperator):
 
 def sum_of_products(factors: Tensor, rank: int) -> Tensor:
     """Factors (..., k, r D) -> their product over k, summed over the r parts, (..., D)."""
-    product = functools.reduce(torch.mul, factors.unbind(-2))
+    product = slot_product(factors)
     return product.reshape(*product.shape[:-1], rank, -1).sum(-2)
 
 

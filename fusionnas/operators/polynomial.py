@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from fusionnas.feature import Feature
 from fusionnas.layers import Linear, per_member
-from fusionnas.operators.base import FusionOperator, OperatorFacts, register_operator, vector_result, vector_slots
+from fusionnas.operators.base import (
+    FusionOperator,
+    OperatorFacts,
+    any_present,
+    register_operator,
+    vector_result,
+    vector_slots,
+)
 
 RANK = 4
 
@@ -47,7 +54,7 @@ class Polynomial(FusionOperator):
     def forward(self, features: Sequence[Feature]) -> Feature:
         """k vectors -> the scaled sum of the powers of their projections."""
         values, present = vector_slots(features)
-        return vector_result(self.pool(self.factors(values.flatten(-2))), present.any(-1))
+        return vector_result(self.pool(self.factors(values.flatten(-2))), any_present(present))
 
     @classmethod
     def count_parameters(cls, inputs: int, width: int) -> int:

@@ -17,6 +17,7 @@ from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
     vector_result,
     vector_slots,
@@ -94,7 +95,7 @@ class TensorFusion(FusionOperator):
         narrow = where_present(present.unsqueeze(-1), self.narrows(values))
         ones = torch.ones_like(narrow[..., :1])
         outer = functools.reduce(outer_product, torch.cat((ones, narrow), -1).unbind(-2))
-        return outer, present.any(-1)
+        return outer, any_present(present)
 
     def _blocks(self) -> list[Block]:
         places = range(self.inputs)

@@ -15,6 +15,7 @@ from fusionnas.layers import Linear, SlotLinear
 from fusionnas.operators.base import (
     FusionOperator,
     OperatorFacts,
+    any_present,
     register_operator,
     vector_result,
     vector_slots,
@@ -58,7 +59,7 @@ class Tucker(FusionOperator):
         values, present = vector_slots(features)
         reduced = or_unit(self.reduce(values), present)
         return vector_result(
-            self.project(self.core(functools.reduce(outer_product, reduced.unbind(-2)))), present.any(-1)
+            self.project(self.core(functools.reduce(outer_product, reduced.unbind(-2)))), any_present(present)
         )
 
     @classmethod

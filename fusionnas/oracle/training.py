@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +84,7 @@ class _MemberBatch:
     """Features of every point for every member, (P + 1, G, B, D): what a head stack reads; nothing comes last."""
 
     vectors: Tensor
+    complete: ClassVar[bool] = True
 
     def features(self, rows: Tensor, *, tokens: bool) -> Feature:
         assert not tokens

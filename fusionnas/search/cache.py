@@ -39,6 +39,11 @@ class Batch(NamedTuple):
     target: Tensor
     fused: Tensor | None
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing but that last row is absent anywhere."""
+        return bool(self.present[:-1].all())
+
     def features(self, rows: Tensor, *, tokens: bool) -> Feature:
         """Row ``rows[g]`` for every member g: (G, B, T, D), T = 1 unless ``tokens``."""
         present = self.present.index_select(0, rows)

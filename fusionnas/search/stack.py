@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fusionnas.architecture import NodeRef, Point, Source
-from fusionnas.feature import Feature, pool
+from fusionnas.feature import Feature, all_there, pool
 from fusionnas.layers import leading_block, stack_modules
 from fusionnas.network import run_operator
 from fusionnas.operators.base import FusionOperator
@@ -68,14 +68,18 @@ class HeadStack(nn.Module):
         self.readout = _members(stack_modules([head.readout for head in heads]), index)
         place: dict[Source, int] = {point: number for number, point in enumerate(points)}
         self._slots = [[_slot(candidates, i, s, place) for s in range(inputs[i])] for i in nodes]
+        self._filled = all(len(c.architecture.nodes[i].inputs) == inputs[i] for c in candidates for i in nodes)
         self._ends = torch.tensor([place.get(c.architecture.output, len(points)) for c in candidates])
 
     def forward(self, batch: Batch) -> Tensor:
         """Cached features of B samples -> logits (G, B, C)."""
         outputs: list[Feature] = []
+        complete = self._filled and batch.complete
         for operator, slots in zip(self.nodes, self._slots, strict=True):
             assert isinstance(operator, FusionOperator)
-            outputs.append(run_operator(operator, [_input(batch, s, outputs, operator.sequence) for s in slots]))
+            inputs = [_input(batch, slot, outputs, operator.sequence) for slot in slots]
+            output = run_operator(operator, [_there(x) for x in inputs] if complete else inputs)
+            outputs.append(_there(output) if complete else output)
         fused = pool(outputs[-1] if outputs else batch.features(self._ends, tokens=False))
         logits: Tensor = self.readout(batch.dropped(fused) if self._drops_fused else fused)
         return logits
@@ -129,6 +133,13 @@ def _input(batch: Batch, slot: _Slot, outputs: list[Feature], tokens: bool) -> F
         length = max(f.values.shape[-2] for f in (output, feature))  # an operator may give more than any modality has
         feature = _where(here, _lengthen(output, length), _lengthen(feature, length))
     return feature
+
+
+def _there(feature: Feature) -> Feature:
+    """The same, known to be all there."""
+    present = all_there(*feature.present.shape)
+    mask = present.unsqueeze(-1) if feature.mask.shape[-1] == 1 else feature.mask
+    return Feature(feature.values, mask, present)
 
 
 def _vector(output: Feature) -> Feature:

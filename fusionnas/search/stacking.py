@@ -21,6 +21,7 @@ from fusionnas.search.heads import Candidate, Heads, HeadSettings, SequentialHea
 from fusionnas.search.stack import HeadStack, largest_stack
 
 _MEMBERS, _STEPS, _TURNS = 32, 3, 3
+_GAIN = 0.9  # of the time one by one
 
 Timings = Mapping[str, Mapping[str, float]]
 """By operator: seconds of processor time per head and step, ``stacked`` and ``sequential``."""
@@ -44,9 +45,12 @@ def measure(names: Iterable[str], settings: HeadSettings) -> dict[str, dict[str,
 
 
 def stacking_pays(timings: Timings, names: Iterable[str]) -> bool:
-    """Whether heads of these operators train at least as fast stacked; what was not measured does not count."""
+    """Whether heads of these operators train a tenth faster stacked; what was not measured does not count.
+
+    A smaller gain with one node may be a loss with two.
+    """
     known = [timings[name] for name in names if name in timings]
-    return sum(t["stacked"] for t in known) <= sum(t["sequential"] for t in known)
+    return sum(t["stacked"] for t in known) <= _GAIN * sum(t["sequential"] for t in known)
 
 
 def _random(points: tuple[Point, ...], settings: HeadSettings) -> Cache:

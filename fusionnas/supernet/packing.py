@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fusionnas.layers import Linear, SlotLinear
+from fusionnas.layers import Linear, SlotLinear, give, take_back
 from fusionnas.operators.base import FusionOperator, Slots
 
 _PROBE = 6  # samples, some of which lack some input
@@ -71,12 +71,12 @@ class Packing:
             read, sizes = values[:, :slots], [layer.weight.shape[-2] for layer in used]
             outs = _joint(read, used) if kind is Linear else _by_slot(read, used)
             for layer, out in zip(used, outs.split(sizes, -1), strict=True):
-                layer.given = out
+                give(layer, out)
 
     def _take_back(self) -> None:
         for maps in self._groups.values():
             for one in maps:
-                one.layer.given = None
+                take_back(one.layer)
 
     @contextmanager
     def given_pairs(self, states: Tensor, first: Tensor, second: Tensor) -> Iterator[None]:
@@ -107,7 +107,7 @@ class Packing:
                 by_slot = [torch.nn.functional.linear(states, w, b) for w, b in zip(weight, bias, strict=True)]
                 outs = torch.stack([o.index_select(0, at) for o, at in zip(by_slot, (first, second), strict=False)], -2)
             for layer, out in zip(layers, outs.split(sizes, -1), strict=True):
-                layer.given = out
+                give(layer, out)
 
 
 def first_maps(name: str, operator: FusionOperator, slots: int, width: int) -> list[FirstMap]:

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from fusionnas.architecture import Architecture, Point
 from fusionnas.encoders.encoder import SearchableEncoder
-from fusionnas.feature import Feature, Signature, everywhere, pool
+from fusionnas.feature import Feature, Signature, all_there, everywhere, known, pool
 from fusionnas.layers import Dropout, Linear, leading_block
 from fusionnas.network import Encoded, WidePath, build
 from fusionnas.operators import operators
@@ -98,7 +98,7 @@ class Supernet(nn.Module):
                 inputs_of = candidates.vectors(slots[:, :-1])[: operator.inputs]
                 decided = decided + weight * (operator(inputs_of).values.squeeze(-2) - self.readout.bias)
             candidates.append(*_mixed_node(node, self._packings[index], candidates, slots, gamma))
-        fused = torch.einsum("p,pbd->bd", mixing.output, torch.stack(candidates.pooled))
+        fused = candidates.mixed(mixing.output)
         logits: Tensor = decided + self.readout(self.dropout(fused.unsqueeze(-2)).squeeze(-2))
         for name, path in self.wide.items():
             if self._reads(name, mixing):
@@ -129,7 +129,8 @@ class Candidates:
     """What the slots of the next node may read: pooled vectors, and token sequences where an operator wants them."""
 
     def __init__(self, features: list[Feature], *, tokens: bool) -> None:
-        self.pooled = [pool(f) for f in features]
+        pooled = torch.stack([pool(f) for f in features])
+        self.points, self.nodes, self._form = pooled.flatten(1), list[Tensor](), pooled.shape[1:]
         self.present = [f.present for f in features]
         self._complete = all(map(everywhere, self.present))
         length = max(f.values.shape[-2] for f in features)
@@ -137,7 +138,7 @@ class Candidates:
 
     def append(self, pooled: Tensor, sequence: Feature) -> None:
         """Add a node's output."""
-        self.pooled.append(pooled)
+        self.nodes.append(pooled)
         self.present.append(sequence.present)
         self._complete = self._complete and everywhere(sequence.present)
         if self.sequences:
@@ -145,22 +146,36 @@ class Candidates:
             length = max(f.values.shape[-2] for f in (sequence, self.sequences[0]))
             self.sequences = [_lengthen(f, length) for f in (*self.sequences, sequence)]
 
+    def mixed(self, weights: Tensor) -> Tensor:
+        """Candidates' vectors mixed: weights (P,) or (S, P) -> (B, D) or (S, B, D)."""
+        rows = weights.reshape(-1, weights.shape[-1])
+        mixed = rows[:, : len(self.points)] @ self.points
+        if self.nodes:
+            mixed = torch.addmm(mixed, rows[:, len(self.points) :], torch.stack(self.nodes).flatten(1))
+        return mixed.reshape(*weights.shape[:-1], *self._form)
+
+    def nothing(self) -> Tensor:
+        """A vector of zeros, (B, D)."""
+        return self.points.new_zeros(self._form)
+
     def vectors(self, slots: Tensor) -> Slots:
         """One mixed vector per slot; slots (S, P)."""
-        values = torch.einsum("sp,pbd->bsd", slots, torch.stack(self.pooled))
+        # Slots side by side in memory, once: every operator reads them so.
+        values = self.mixed(slots).transpose(0, 1).contiguous()
         present = self._present(slots).transpose(0, 1)
         return Slots(where_present(present.unsqueeze(-1), values), present)
 
     def tokens(self, slots: Tensor) -> list[Feature]:
         """One mixed sequence per slot: tokens are added position by position."""
-        values = torch.einsum("sp,pbtd->sbtd", slots, torch.stack([f.values for f in self.sequences]))
+        values = weighted(slots, [f.values for f in self.sequences])
         masks = _any(slots, torch.stack([f.mask for f in self.sequences]))
         return [Feature(v, m, p) for v, m, p in zip(values, masks, self._present(slots), strict=True)]
 
     def _present(self, slots: Tensor) -> Tensor:
         """(S, B): some candidate of non-zero weight is there."""
         if self._complete:
-            return (slots.detach() > 0).any(-1, keepdim=True).expand(-1, len(self.present[0]))
+            reads, size = (slots.detach() > 0).any(-1), len(self.present[0])
+            return all_there(len(slots), size) if everywhere(reads) else reads.unsqueeze(-1).expand(-1, size)
         return _any(slots, torch.stack(self.present))
 
 
@@ -173,10 +188,10 @@ def _packing(node: nn.Module, slots: int, width: int) -> Packing:
 def _decisions(node: nn.ModuleDict, weights: Tensor) -> list[tuple[FusionOperator, Tensor]]:
     """The node's operators that give logits and have any weight, with their weights."""
     found = []
-    for operator, weight in zip(node.values(), weights, strict=True):
+    for place, operator in enumerate(node.values()):
         assert isinstance(operator, FusionOperator)
-        if operator.decides and float(weight.detach()) > 0:
-            found.append((operator, weight))
+        if operator.decides and float(weights.detach()[place]) > 0:
+            found.append((operator, weights[place]))
     return found
 
 
@@ -192,24 +207,28 @@ def _mixed_node(
         if weight > 0 and not operator.decides:
             chosen[name] = operator
     if not chosen:
-        like = candidates.pooled[0]
-        return torch.zeros_like(like), Feature.vector(torch.zeros_like(like)).absent()
+        return candidates.nothing(), Feature.vector(candidates.nothing()).absent()
     kinds = {operator.sequence for operator in chosen.values()}
     tokens = candidates.tokens(slots) if True in kinds else []
     vectors = candidates.vectors(slots) if False in kinds else None
     with packing.given(vectors.values, chosen) if vectors else nullcontext():
         # An operator that takes fewer inputs than the node has slots reads the first ones, as its decode does.
         outputs = [op(_first(tokens if op.sequence else vectors or (), op.inputs)) for op in chosen.values()]
-    own = gamma[[weight > 0 and name in chosen for name, weight in zip(node, weights, strict=True)]]
-    present = outputs[0].present if len(outputs) == 1 else torch.stack([f.present for f in outputs]).any(0)
+    own = gamma if len(chosen) == len(node) else gamma[[name in chosen for name in node]]
+    present = _some([f.present for f in outputs])
     if True not in kinds:
-        values = torch.einsum("o,obtd->btd", own, torch.stack([f.values for f in outputs]))
+        values = weighted(own, [f.values for f in outputs])
         return values.squeeze(-2), Feature(values, present.unsqueeze(-1), present)
     length = max(f.values.shape[-2] for f in outputs)
     longer = [_lengthen(f, length) for f in outputs]
-    values = torch.einsum("o,obtd->btd", own, torch.stack([f.values for f in longer]))
-    pooled = torch.einsum("o,obd->bd", own, torch.stack([pool(f) for f in outputs]))
+    values = weighted(own, [f.values for f in longer])
+    pooled = weighted(own, [pool(f) for f in outputs])
     return pooled, Feature(values, torch.stack([f.mask for f in longer]).any(0), present)
+
+
+def weighted(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
+    """``sum_p w_p v_p``: weights (P,) or (S, P), P tensors of one shape -> that shape, or S of it."""
+    return (weights @ torch.stack(list(values)).flatten(1)).reshape(*weights.shape[:-1], *values[0].shape)
 
 
 def _first(inputs: Sequence[Feature], count: int) -> Sequence[Feature]:
@@ -223,6 +242,11 @@ def _lengthen(feature: Feature, length: int) -> Feature:
     return feature._replace(
         values=functional.pad(feature.values, (0, 0, 0, missing)), mask=functional.pad(feature.mask, (0, missing))
     )
+
+
+def _some(flags: Sequence[Tensor]) -> Tensor:
+    """Where any of the flags is set."""
+    return flags[0] if len(flags) == 1 or known(flags[0]) else torch.stack(list(flags)).any(0)
 
 
 def _any(slots: Tensor, flags: Tensor) -> Tensor:

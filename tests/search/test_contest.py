@@ -106,6 +106,7 @@ def test_measured_choice_between_stacked_and_sequential_changes_rounding_alone(m
     fast, slow = {"stacked": 1.0, "sequential": 2.0}, {"stacked": 3.0, "sequential": 1.0}
     assert stacking_pays({"mlp": fast}, ("mlp", "unknown")) and not stacking_pays({"mlp": slow}, ("mlp",))
     assert not stacking_pays({"mlp": fast, "additive": slow}, ("mlp", "additive"))
+    assert not stacking_pays({"mlp": {"stacked": 0.95, "sequential": 1.0}}, ("mlp",))  # as good as nothing gained
     trained = []
     for kind in (HeadStack, SequentialHeads):
         fit = kind.fit
