@@ -83,7 +83,7 @@ def test_a_stack_of_slots_reads_them_apart_and_so_lies_its_gradient():
     modules, x = [SlotLinear(2, 6, fan_out=5) for _ in range(3)], torch.randn(3, 7, 2, 6)
     stacked = stack_modules(modules)
     out = stacked(x)
-    assert all(slot.is_contiguous() for slot in by_slot(out))
+    assert all(member.is_contiguous() for slot in by_slot(out) for member in slot)
     slot_product(out).sum().backward()
     for member, module in enumerate(modules):
         module(x[member]).prod(-2).sum().backward()
