@@ -57,13 +57,92 @@ def test_a_search_that_is_killed_goes_on_with_its_ranks_to_the_same_bits(
     assert same_bits(torch.load(tmp_path / "state.pt"), undisturbed)
 
 
+def test_a_rank_that_dies_every_time_ends_the_search_with_the_reason(tmp_path: Path) -> None:
+    done = program(tmp_path, "always:1:2")
+    told = "the ranks that train the supernet ended 3 times, or found no room on the cluster: "
+    assert done.returncode == 1 and told in done.stderr.splitlines()[-1]
+    assert "'fusionnas resume' goes on from the last checkpoint" in done.stderr
+    assert list((tmp_path / "saved").glob("*.pt"))
+
+
+# As above, a program of its own.
+LOST = """
+import os, sys, threading
+from pathlib import Path
+from fusionnas.distributed.connection import _SETTINGS, connect
+os.environ.update(_SETTINGS)
+import ray, torch
+from ray.cluster_utils import Cluster
+from fusionnas.distributed.ranks import Search, train_on_ranks
+from fusionnas.run.progress import QuietProgress
+from fusionnas.run.unit import Checkpoint
+from tests.search.ranks import fresh, state_of
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+second = cluster.add_node(num_cpus=1)
+connection = connect(cluster.address)
+
+class Watched(QuietProgress):
+    def advance(self, facts):
+        print("epoch", facts["epoch"], flush=True)
+        if facts["epoch"] == 2:
+            cluster.remove_node(second, allow_graceful=False)
+            cluster.add_node(num_cpus=1)
+
+training, epochs = fresh("sampled", []), int(sys.argv[2])
+folder = Path(sys.argv[1])
+search = Search(training, lambda epoch: epoch / epochs, Checkpoint(folder / "saved", 0), Watched(stages=False))
+train_on_ranks(search, 2, plugins=())
+torch.save(state_of(training), folder / "state.pt")
+connection.close()
+cluster.shutdown()
+"""
+
+
+def test_a_node_that_is_lost_with_its_rank_changes_no_bit(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    command = [sys.executable, "-c", LOST, str(tmp_path), str(EPOCHS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines() == [f"epoch {n}" for n in range(1, EPOCHS + 1)]
+    assert same_bits(torch.load(tmp_path / "state.pt"), undisturbed)
+
+
+PLUGIN = """
+from fusionnas.layers import Linear
+from fusionnas.operators import FusionOperator, OperatorFacts, register_operator
+from fusionnas.operators.base import vector_result, vector_slots
+
+@register_operator("tanh_sum")
+class TanhSum(FusionOperator):
+    facts = OperatorFacts(formula="tanh(W x)", source="this test", departs="", parameters="", macs="", rank=8)
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.joint = Linear(inputs * width, width)
+
+    def forward(self, features):
+        values, present = vector_slots(features)
+        return vector_result(self.joint(values.flatten(-2)).tanh(), present.any(-1))
+
+    @classmethod
+    def count_parameters(cls, inputs, width):
+        return (inputs * width + 1) * width
+
+    @classmethod
+    def count_macs(cls, inputs, width, tokens):
+        return inputs * width * width
+"""
+
+
 def search(home: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    space = str(write_toy(home))
-    command = [sys.executable, "-m", "fusionnas", "search", "--space", space, "--run-dir", str(home / "run"), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    space = write_toy(home)
+    (home / "own.py").write_text(PLUGIN)
+    space.write_text(space.read_text().replace("[additive, mlp]", "[tanh_sum, mlp]") + "plugins: [own.py]\n")
+    command = ["-m", "fusionnas", "search", "--space", str(space), "--run-dir", str(home / "run"), *options]
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, timeout=300)
 
 
-def test_a_search_on_two_ranks_goes_on_from_their_supernet_which_is_that_of_one_process(tmp_path: Path) -> None:
+def test_a_search_with_a_plug_in_goes_on_from_two_ranks_as_from_one_process(tmp_path: Path) -> None:
     supernets = []
     for ranks in ("1", "2"):
         home = tmp_path / ranks
@@ -75,3 +154,11 @@ def test_a_search_on_two_ranks_goes_on_from_their_supernet_which_is_that_of_one_
     one, two = supernets
     assert one.keys() == two.keys()
     assert all(torch.allclose(one[name], two[name], atol=1e-5, rtol=1e-5) for name in one)
+
+
+def test_a_cluster_with_too_few_cpus_is_told_before_anything_begins(tmp_path: Path) -> None:
+    done = search(tmp_path, "--ray", "local", "--workers", "1", "--set", "search.data_parallel=2")
+    assert done.returncode == 2
+    told = "error: search.data_parallel: given 2, but the cluster has 1 CPUs and every rank needs one; give 1 or fewer"
+    assert done.stderr.splitlines()[-1].startswith(told)
+    assert not (tmp_path / "run").exists()
