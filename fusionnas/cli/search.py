@@ -24,7 +24,7 @@ def search(
     ray: Ray = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Search so often over the space's `study` ranges.")] = None,
     sampler: Annotated[str, typer.Option(help="With --trials: tpe, random, nsga2 or gp.")] = "tpe",
-    scheduler: Annotated[str, typer.Option(help="With --trials: none, or asha: stop poor ones early.")] = "none",
+    scheduler: Annotated[str, typer.Option(help="With --trials: none; asha or pbt leave poor ones early.")] = "none",
     storage: Storage = None,
     settings: Settings = None,
     as_json: Json = False,

@@ -27,7 +27,7 @@ def given(space: SearchSpace) -> dict[str, Architecture]:
         except (OSError, ValueError, SpaceError) as error:
             problems.append(f"{file}: {error}")
             continue
-        wrong = _unknown(space, architecture)
+        wrong = unknown_points(space, architecture)
         problems += [f"{file}: reads {', '.join(wrong)}, which the space does not have"] if wrong else []
         found[f"given {file.stem}"] = architecture
     if problems:
@@ -35,7 +35,7 @@ def given(space: SearchSpace) -> dict[str, Architecture]:
     return found
 
 
-def _unknown(space: SearchSpace, architecture: Architecture) -> list[str]:
+def unknown_points(space: SearchSpace, architecture: Architecture) -> list[str]:
     """Fusion points that the space lacks."""
     known = {str(point) for point in space.points()}
     return [str(point) for point in architecture.points() if str(point) not in known]

@@ -77,11 +77,12 @@ def study(
     Args:
         space, data, data_path, seed, run_dir, workers, ray, progress: as for :func:`fusionnas.search`; ``workers``
             trials run at the same time, each on one core. Results do not depend on ``workers``; with ``ray`` the study
-            is one of Ray Tune, whose proposals depend on which trials end first.
+            (unless ``pbt``) is one of Ray Tune, whose proposals depend on which trials end first.
         trials: how many; a fifth of them may be under way at a time.
         sampler: ``tpe``, ``random``, ``nsga2`` or ``gp``.
         scheduler: ``none``: every trial is a whole search; ``asha``: a ninth of one, the best third a third, the best
-            third of these all of it.
+            third of these all of it; ``pbt``: a ninth, a third and all of it, between which the worst quarter take
+            over, with changes, the values of the best and what they found.
         storage: ``sqlite:///FILE`` or ``postgresql://...`` that receives the trials as they end, for other tools.
 
     Raises:
@@ -156,7 +157,7 @@ def _check_place(run: Run, ray: str | None) -> None:
 def _engine(record: Record, space: SearchSpace, executor: Executor, workers: int | None, ray: str | None) -> Engine:
     """What carries trials out: Ray Tune on a cluster, else a study of our own."""
     sampler, seed, lag = record.facts["sampler"], record.run.settings["seed"], record.facts["lag"]
-    if ray is None:
+    if ray is None or record.population:
         proposals = Proposals(sampler, space.file.study, seed=derive(seed, "study"), lag=lag)
         return OwnStudy(record, proposals, executor)
     from fusionnas.distributed.tune import TuneStudy

@@ -9,6 +9,7 @@ from typing import Any
 from fusionnas.errors import RunError
 from fusionnas.execution import Call, Ended, Executor
 from fusionnas.execution.steady import steady_state
+from fusionnas.studies.population import Population
 from fusionnas.studies.ranges import Values
 from fusionnas.studies.record import Record
 from fusionnas.studies.rungs import Halving
@@ -26,8 +27,12 @@ class OwnStudy:
 
     def __init__(self, record: Record, proposals: Proposals, executor: Executor) -> None:
         self._record, self._proposals, self._executor = record, proposals, executor
-        self._halving = Halving(record.facts["trials"], len(record.shares))
-        self._values: list[Values] = []
+        trials, rungs = record.facts["trials"], len(record.shares)
+        self._population: Population | None = None
+        if record.population:
+            self._population = Population(trials, rungs, seed=record.run.settings["seed"])
+        self._order = self._population or Halving(trials, rungs)
+        self._values: dict[tuple[int, int], Values] = {}
         self._places: list[tuple[int, int]] = []
         self._observed = 0
 
@@ -48,33 +53,46 @@ class OwnStudy:
         with closing(ends):
             for place, ended in ends:
                 number, rung = self._places[place]
-                self._record.keep(number, rung, self._values[number], ended)
+                self._record.keep(number, rung, self._values[number, rung], ended)
 
     def propose(self, place: int) -> Call | None:
         """The search of this place in the order."""
-        found = self._halving.next(last=self._observed == place)
+        found = self._order.next(last=self._observed == place)
         if found is None:
             return None
-        number, rung = found
-        if rung == 0:
-            self._values.append(self._proposals.ask())
         self._places.append(found)
-        return self._record.call(number, rung, self._values[number])
+        heir = self._begin(*found)
+        return self._record.call(*found, self._values[found], heir)
+
+    def _begin(self, number: int, rung: int) -> int | None:
+        """Choose the values of a search; returns the trial that it inherits from."""
+        if rung == 0:
+            self._values[number, 0] = self._proposals.ask()
+            return None
+        parent = self._order.parent(number, rung)
+        values = self._values[parent, rung - 1]
+        if self._population is None:
+            self._values[number, rung] = values
+            return None
+        if parent != number:
+            values = self._population.explored(values, self._proposals.ranges, number, rung)
+        self._values[number, rung] = values
+        return parent
 
     def observe(self, place: int, ended: Ended) -> None:
         """Its loss."""
         self._observed += 1
         number, rung = self._places[place]
         loss = (ended.value or {}).get("loss")
-        self._halving.observe(number, rung, loss)
+        self._order.observe(number, rung, loss)
         if rung == 0:
             self._proposals.tell(number, loss)
 
     def _recall(self, call: Call) -> Any:
         number, rung = self._places[-1]
         facts = self._record.known(number, rung)
-        if facts is not None and facts["values"] != self._values[number]:
-            was, now = facts["values"], self._values[number]
+        if facts is not None and facts["values"] != self._values[number, rung]:
+            was, now = facts["values"], self._values[number, rung]
             raise RunError(
                 f"{self._record.run.path}: {call.name} was {was}, now Optuna proposes {now}",
                 ["resume with the version of Optuna that environment.json names"],

@@ -14,7 +14,7 @@ from fusionnas.run.progress import Progress, QuietProgress
 from fusionnas.studies.mirror import Mirror
 from fusionnas.studies.ranges import Values
 from fusionnas.studies.rungs import shares_of
-from fusionnas.studies.trial import run_trial, rung_folder, trial_folder
+from fusionnas.studies.trial import found_file, run_trial, rung_folder, trial_folder
 
 
 class Record:
@@ -53,13 +53,20 @@ class Record:
     @property
     def _expected(self) -> int:
         """Searches, long and short ones, that it takes about."""
-        return sum(math.ceil(self.facts["trials"] * self.shares[0] / share) for share in self.shares)
+        trials = self.facts["trials"]
+        return sum(trials if self.population else math.ceil(trials * self.shares[0] / share) for share in self.shares)
 
-    def call(self, number: int, rung: int, values: Values) -> Call:
-        """The task of a trial on a rung."""
+    @property
+    def population(self) -> bool:
+        """Whether trials take values over from others, so that one that fails may go on."""
+        return self.facts.get("scheduler") == "pbt"
+
+    def call(self, number: int, rung: int, values: Values, parent: int | None = None) -> Call:
+        """The task of a trial on a rung; with a ``parent``, what that found on the rung before competes."""
         study = self.run.path.absolute()
         settings = {key: value for key, value in self.run.settings.items() if key != "study"}
-        arguments = (study, self.folder(study, number, rung), values, settings, self.shares[rung])
+        inherited = None if parent is None else found_file(self.folder(study, parent, rung - 1))
+        arguments = (study, self.folder(study, number, rung), values, settings, self.shares[rung], inherited)
         return Call(self.unit(number, rung), run_trial, arguments)
 
     def folder(self, study: Path, number: int, rung: int) -> Path:
@@ -79,7 +86,7 @@ class Record:
         self.run.keep(self.unit(number, rung), Result(facts))
         share = {} if self._whole(rung) else {"share": str(self.shares[rung])}
         self._progress.advance({"trial": number, **share, "loss": facts.get("loss", "failed")})
-        if self.mirror is not None and (self._whole(rung) or failure is not None):
+        if self.mirror is not None and (self._whole(rung) or (failure is not None and not self.population)):
             self.mirror.write(number, values, facts)
 
     def known(self, number: int, rung: int) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from fusionnas.errors import InputError
 from fusionnas.space import SearchSpace
 from fusionnas.studies.ranges import varied
 
-Scheduler = Literal["asha", "none"]
+Scheduler = Literal["asha", "pbt", "none"]
 ETA = 3
 """One in so many trials goes on to the next rung, which searches so many times as long."""
 _RUNGS = 3
@@ -30,7 +30,7 @@ def shares_of(scheduler: str) -> tuple[Fraction, ...]:
     """
     if scheduler not in get_args(Scheduler):
         raise InputError(f"--scheduler: given '{scheduler}', expected one of {', '.join(get_args(Scheduler))}")
-    rungs = _RUNGS if scheduler == "asha" else 1
+    rungs = 1 if scheduler == "none" else _RUNGS
     return tuple(Fraction(1, ETA**k) for k in reversed(range(rungs)))
 
 
@@ -93,6 +93,10 @@ class Halving:
             self._begun += 1
             return self._begun - 1, 0
         return self._rescued() if last else None
+
+    def parent(self, number: int, rung: int) -> int:
+        """The trial of the rung before that this one goes on from: itself."""
+        return number
 
     def observe(self, number: int, rung: int, loss: float | None) -> None:
         """What came of it; None: it failed."""

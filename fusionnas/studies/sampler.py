@@ -37,6 +37,7 @@ class Proposals:
     def __init__(self, sampler: str, ranges: Mapping[str, Range | tuple[Any, ...]], *, seed: int, lag: int) -> None:
         import optuna
 
+        self.ranges = ranges
         self.distributions = distributions_of(ranges)
         self._asked: list[Any] = []
         self._study = optuna.create_study(sampler=sampler_of(sampler, seed=seed, lag=lag))

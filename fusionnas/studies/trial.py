@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from fusionnas.architecture import Architecture
 from fusionnas.errors import RunInterrupted, Stopped
 from fusionnas.run import Run
+from fusionnas.run.files import write_json
 from fusionnas.run.progress import QuietProgress
 from fusionnas.space import SearchSpace
 from fusionnas.studies.ranges import SEED, Values, varied
@@ -26,7 +29,19 @@ def rung_folder(study: Path, number: int, rung: int) -> Path:
     return study / "rungs" / str(rung) / f"{number:04d}"
 
 
-def run_trial(study: Path, folder: Path, values: Values, settings: dict[str, Any], share: Fraction) -> dict[str, Any]:
+def found_file(folder: Path) -> Path:
+    """What the search in a trial's folder found, for others to go on from."""
+    return folder.with_suffix(".json")
+
+
+def run_trial(
+    study: Path,
+    folder: Path,
+    values: Values,
+    settings: dict[str, Any],
+    share: Fraction,
+    inherited: Path | None = None,
+) -> dict[str, Any]:
     """Search with these values; goes on where an earlier attempt was.
 
     Args:
@@ -35,6 +50,7 @@ def run_trial(study: Path, folder: Path, values: Values, settings: dict[str, Any
         values: what varies.
         settings: of the study's run: seed, data, where the space's files lie.
         share: of the search, see :func:`fusionnas.studies.rungs.shortened`.
+        inherited: file with an architecture that joins the finalists, unless it reads what this space does not have.
 
     Returns:
         ``loss`` (mean over all samples that the winner's trainings held out), ``architecture``, its ``text``.
@@ -52,7 +68,7 @@ def run_trial(study: Path, folder: Path, values: Values, settings: dict[str, Any
 
     text = (study / "space.yaml").read_text()
     space = varied(SearchSpace.parse(text, name="space.yaml", folder=Path(settings["folder"])), values)
-    space = shortened(space, share)
+    space = heir(shortened(space, share), inherited)
     own = {key: settings[key] for key in ("data", "data_path", "folder")}
     own["seed"] = values.get(SEED, settings["seed"])
     progress = QuietProgress(stages=False)
@@ -62,9 +78,20 @@ def run_trial(study: Path, folder: Path, values: Values, settings: dict[str, Any
                 task = task_of(run, space, data_of(run, space), progress, executor)
                 _, winner = select(task)
             loss = float(held_out_losses(task, winner.trained).mean())
+            if share < 1:
+                write_json(found_file(folder), winner.architecture.to_json())
             return {"loss": loss, "architecture": winner.architecture.id, "text": str(winner.architecture)}
     except RunInterrupted:
         raise Stopped from None
+
+
+def heir(space: SearchSpace, file: Path | None) -> SearchSpace:
+    """The space whose finalists an inherited architecture joins, where it can."""
+    from fusionnas.search.given import unknown_points
+
+    if file is None or unknown_points(space, Architecture.from_json(json.loads(file.read_text()))):
+        return space
+    return varied(space, {"search.architectures": [*space.file.search.architectures, str(file)]})
 
 
 def opened(folder: Path, space: SearchSpace, settings: dict[str, Any]) -> Run:

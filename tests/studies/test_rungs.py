@@ -88,7 +88,7 @@ def test_the_best_of_few_comes_to_the_last_rung(trials: int) -> None:
 
 def test_one_rung_is_one_search_per_trial() -> None:
     assert run(InlineExecutor(), Toy(7, 1)).order == [(number, 0) for number in range(7)]
-    assert shares_of("none") == (1,) and shares_of("asha") == (Fraction(1, 9), Fraction(1, 3), 1)
+    assert shares_of("none") == (1,) and shares_of("asha") == shares_of("pbt") == (Fraction(1, 9), Fraction(1, 3), 1)
 
 
 def test_a_share_of_a_search_has_fewer_epochs_candidates_and_less_budget() -> None:
@@ -110,5 +110,5 @@ def test_all_of_a_search_is_the_search() -> None:
 
 
 def test_an_unknown_scheduler_is_told() -> None:
-    with pytest.raises(InputError, match="--scheduler: given 'hyperband', expected one of asha, none"):
+    with pytest.raises(InputError, match="--scheduler: given 'hyperband', expected one of asha, pbt, none"):
         shares_of("hyperband")

@@ -122,6 +122,24 @@ def test_halving_ends_the_same_with_any_workers_stopped_or_not(space: fn.SearchS
     assert told[early[0]["number"]][1] == dict(enumerate(early[0]["rungs"]))
 
 
+@pytest.mark.slow
+def test_a_population_ends_the_same_with_any_workers_stopped_or_not(space: fn.SearchSpace, tmp_path: Path) -> None:
+    alone = fn.study(space, trials=3, scheduler="pbt", run_dir=tmp_path / "alone")
+    run = tmp_path / "stopped"
+    with pytest.raises(RunInterrupted):
+        fn.study(space, trials=3, scheduler="pbt", run_dir=run, workers=2, progress=StopsAfter(run, 4))
+    again = fn.resume_study(run, workers=2)
+    assert (again.number, again.trials) == (alone.number, alone.trials)
+    assert all(len(row["rungs"]) == 3 and "loss" in row for row in alone.trials)
+    with Run.open(run) as opened_again:
+        first = [opened_again.units()[f"rung/0/{n:04d}"] for n in range(3)]
+    worst = max(range(3), key=lambda n: first[n]["loss"])
+    best = min(range(3), key=lambda n: first[n]["loss"])
+    for number in range(3):
+        inherited = fn.SearchSpace.load(run / "rungs" / "1" / f"{number:04d}" / "space.yaml").file.search.architectures
+        assert [Path(file).stem for file in inherited] == [f"{best if number == worst else number:04d}"]
+
+
 def mirrored(url: str) -> dict[int, tuple[str, dict[int, float]]]:
     """State and losses of each trial in a database."""
     import optuna
