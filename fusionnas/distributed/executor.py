@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pickle
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,12 @@ from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
 from fusionnas.distributed.connection import Connection
 from fusionnas.distributed.shipping import alive_nodes, load_plugins, seen_everywhere
-from fusionnas.errors import FusionNASError
-from fusionnas.execution.base import Attempt, Call, Ended, Failure, Limits
+from fusionnas.execution.base import Call, Ended, Failure, Limits
+from fusionnas.execution.crew import Crew, Member
 from fusionnas.execution.guard import guarded
 from fusionnas.execution.shared import Shared, dump
 
 _FRESH = 5.0  # seconds for which a count of the cluster's resources holds
-_UNBORN = 3  # actors that may die one after the other before any of them was ready
 
 
 class Worker:
@@ -51,17 +49,15 @@ class Worker:
 
 
 @dataclass
-class _Actor:
+class _Actor(Member):
     """One worker; ``waits_for`` is the answer that it owes, None while it is idle."""
 
     handle: Any
     waits_for: Any
     node: str = ""
-    attempt: Attempt | None = None
-    dropped: bool = False
 
 
-class RayExecutor:
+class RayExecutor(Crew[_Actor]):
     """Workers on the cluster that this process is connected to.
 
     Args:
@@ -74,13 +70,11 @@ class RayExecutor:
     def __init__(
         self, connection: Connection, *, workers: int | None, gpus: float = 0.0, plugins: Sequence[str] = ()
     ) -> None:
+        super().__init__()
         self._connection, self._asked, self._gpus = connection, workers, gpus
         self._plugins = {plugin: Path(plugin).read_bytes() for plugin in plugins}
-        self._queue: deque[Attempt] = deque()
-        self._crew: list[_Actor] = []
         self._shared: dict[str, Any] = {}
         self._capacity, self._counted = 1, -math.inf
-        self._unborn = 0
 
     @property
     def workers(self) -> int:
@@ -94,16 +88,6 @@ class RayExecutor:
                 room = min(room, total.get("GPU", 0.0) / self._gpus)
             self._capacity, self._counted = max(1, math.floor(room)), time.monotonic()
         return self._capacity
-
-    @property
-    def running(self) -> Sequence[str]:
-        """The names of the tasks that workers are at."""
-        return [actor.attempt.call.name for actor in self._crew if actor.attempt is not None]
-
-    def submit(self, call: Call) -> None:
-        """Queue a task; an idle worker begins at once."""
-        self._queue.append(Attempt(call))
-        self._deal()
 
     def wait(self) -> Ended:
         """The next task that has ended; workers that died meanwhile are replaced.
@@ -120,12 +104,6 @@ class RayExecutor:
                 if ended is not None:
                     return ended
             self._deal()
-
-    def drop(self) -> None:
-        """Forget all tasks. A worker that is at one finishes it for nobody; ``close`` ends it at once."""
-        self._queue.clear()
-        for actor in self._crew:
-            actor.dropped = actor.attempt is not None
 
     def vacate(self) -> bool:
         """All workers go; the next task hires anew."""
@@ -147,21 +125,10 @@ class RayExecutor:
         self._shared.clear()
         self._connection.close()
 
-    def _deal(self) -> None:
-        """Give queued tasks to idle workers; ask for as many as the queue needs."""
-        starting = sum(not actor.node for actor in self._crew)
-        idle = [actor for actor in self._crew if actor.waits_for is None]
-        for _ in range(min(len(self._queue) - len(idle) - starting, self.workers - len(self._crew))):
-            self._hire()
-        for actor in idle:
-            if not self._queue:
-                return
-            attempt = self._queue.popleft()
-            call = attempt.call
-            keys = [a.key if isinstance(a, Shared) else None for a in call.arguments]
-            arguments = [self._put(a) if isinstance(a, Shared) else a for a in call.arguments]
-            actor.attempt, actor.dropped = attempt, False
-            actor.waits_for = actor.handle.run.remote(call.function, call.limits, keys, *arguments)
+    def _hand(self, worker: _Actor, call: Call) -> None:
+        keys = [a.key if isinstance(a, Shared) else None for a in call.arguments]
+        arguments = [self._put(a) if isinstance(a, Shared) else a for a in call.arguments]
+        worker.waits_for = worker.handle.run.remote(call.function, call.limits, keys, *arguments)
 
     def _hire(self) -> None:
         options = {"num_cpus": 1, "num_gpus": self._gpus, "max_restarts": 0, "max_task_retries": 0}
@@ -180,12 +147,13 @@ class RayExecutor:
             answer = ray.get(reference)
         except RayTaskError as error:
             answer = None, Failure("error", str(error).strip().splitlines()[-1], str(error))
-            if not actor.node:
+            if not actor.ready:
                 return self._bury(actor, error)
         except RayError as error:
             return self._bury(actor, error)
-        if not actor.node:
-            actor.node, self._unborn = answer, 0
+        if not actor.ready:
+            actor.node = answer
+            self._born(actor)
             return None
         value, failure = answer
         attempt, actor.attempt = actor.attempt, None
@@ -199,22 +167,10 @@ class RayExecutor:
         ray.kill(actor.handle)
 
     def _bury(self, actor: _Actor, error: Exception) -> Ended | None:
-        """A worker is gone: its task goes back to the head of the queue, or has failed."""
         self._dismiss(actor)
-        if not actor.node:
-            self._unborn += 1
-            if self._unborn >= _UNBORN:
-                raise FusionNASError(f"Ray workers do not start: {error}")
-        attempt = actor.attempt
-        if attempt is None or actor.dropped:
-            return None
         # The loss of a node, or of the way to it, is not the task's doing.
-        ended = None
-        if not isinstance(error, ActorUnavailableError) and actor.node in alive_nodes():
-            ended = attempt.died(cause_of(str(error)), str(error))
-        if ended is None:
-            self._queue.appendleft(attempt)
-        return ended
+        blamed = not isinstance(error, ActorUnavailableError) and actor.node in alive_nodes()
+        return self._lost(actor, cause_of(str(error)), str(error), blamed=blamed)
 
 
 def cause_of(error: str) -> str:

@@ -11,7 +11,6 @@ import pickle
 import shutil
 import signal
 import subprocess
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,29 +18,24 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any
 
-from fusionnas.errors import FusionNASError
-from fusionnas.execution.base import Attempt, Call, Ended
+from fusionnas.execution.base import Call, Ended
+from fusionnas.execution.crew import Crew, Member
 from fusionnas.execution.scratch import scratch_folder
 from fusionnas.execution.shared import Shared
 from fusionnas.execution.worker import READY, Handle, command
 
-_UNBORN = 3  # workers that may die one after the other before any of them was ready
-
 
 @dataclass
-class _Worker:
-    """One process; ``attempt`` is what it works on."""
+class _Worker(Member):
+    """One process."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
     trace: Path
     log: Path
-    ready: bool = False
-    attempt: Attempt | None = None
-    dropped: bool = False  # nobody waits for what it does
 
 
-class LocalExecutor:
+class LocalExecutor(Crew[_Worker]):
     """Worker processes, started at the first task and kept until ``close``.
 
     Args:
@@ -50,23 +44,16 @@ class LocalExecutor:
     """
 
     def __init__(self, workers: int, plugins: Sequence[str] = ()) -> None:
-        self.workers = workers
+        super().__init__()
+        self._workers = workers
         self._plugins = tuple(plugins)
-        self._queue: deque[Attempt] = deque()
-        self._crew: list[_Worker] = []
         self._folder: Path | None = None
-        self._unborn = 0
         self._hired = 0
 
     @property
-    def running(self) -> Sequence[str]:
-        """The names of the tasks that workers are at."""
-        return [worker.attempt.call.name for worker in self._crew if worker.attempt is not None]
-
-    def submit(self, call: Call) -> None:
-        """Queue a task; an idle worker begins at once."""
-        self._queue.append(Attempt(call))
-        self._deal()
+    def workers(self) -> int:
+        """Tasks that run at the same time."""
+        return self._workers
 
     def wait(self) -> Ended:
         """The next task that has ended; workers that died meanwhile are replaced.
@@ -90,12 +77,6 @@ class LocalExecutor:
         """No cluster."""
         return False
 
-    def drop(self) -> None:
-        """Forget all tasks. A worker that is at one finishes it for nobody; ``close`` ends it at once."""
-        self._queue.clear()
-        for worker in self._crew:
-            worker.dropped = worker.attempt is not None
-
     def close(self) -> None:
         """End the workers at once."""
         for worker in self._crew:
@@ -109,22 +90,10 @@ class LocalExecutor:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def _deal(self) -> None:
-        """Give queued tasks to idle workers; hire as many as the queue needs."""
-        starting = sum(not worker.ready for worker in self._crew)
-        idle = [worker for worker in self._crew if worker.ready and worker.attempt is None]
-        missing = min(len(self._queue) - len(idle) - starting, self.workers - len(self._crew))
-        for _ in range(missing):
-            self._hire()
-        for worker in idle:
-            if not self._queue:
-                return
-            worker.attempt = self._queue.popleft()
-            worker.dropped = False
-            call = worker.attempt.call
-            arguments = [Handle((a.key, a.file())) if isinstance(a, Shared) else a for a in call.arguments]
-            with suppress(OSError):  # A worker that is dead is heard of in wait.
-                worker.connection.send_bytes(pickle.dumps((call.function, arguments, call.limits), protocol=5))
+    def _hand(self, worker: _Worker, call: Call) -> None:
+        arguments = [Handle((a.key, a.file())) if isinstance(a, Shared) else a for a in call.arguments]
+        with suppress(OSError):  # A worker that is dead is heard of in wait.
+            worker.connection.send_bytes(pickle.dumps((call.function, arguments, call.limits), protocol=5))
 
     def _hire(self) -> None:
         if self._folder is None:
@@ -147,7 +116,7 @@ class LocalExecutor:
         except (EOFError, OSError):
             return self._bury(worker)
         if message == READY:
-            worker.ready, self._unborn = True, 0
+            self._born(worker)
             return None
         value, failure = message
         attempt, worker.attempt = worker.attempt, None
@@ -156,22 +125,10 @@ class LocalExecutor:
         return None if worker.dropped else Ended(attempt.call, value, failure)
 
     def _bury(self, worker: _Worker) -> Ended | None:
-        """A worker is gone: its task goes back to the head of the queue, or has failed."""
         worker.connection.close()
         self._crew.remove(worker)
         how = _how(_status(worker.process))
-        last = _text(worker.log) + _text(worker.trace)
-        if not worker.ready:
-            self._unborn += 1
-            if self._unborn >= _UNBORN:
-                raise FusionNASError(f"worker processes do not start: {how}\n{last}".rstrip())
-        attempt = worker.attempt
-        if attempt is None or worker.dropped:
-            return None
-        ended = attempt.died(how, last)
-        if ended is None:
-            self._queue.appendleft(attempt)
-        return ended
+        return self._lost(worker, how, _text(worker.log) + _text(worker.trace))
 
 
 def _status(process: subprocess.Popen[bytes]) -> int | None:
