@@ -175,7 +175,8 @@ def _finish(record: Record, progress: Progress | None, workers: int | None, ray:
     whole = [row for row in rows if "loss" in row]
     if not whole:
         first = next(row for row in rows if "failed" in row)
-        raise FusionNASError(f"every trial failed, the first: {first['failed']}\n{first['traceback']}".rstrip())
+        what = "every trial failed" if all("failed" in row for row in rows) else "no trial came to its end, some failed"
+        raise FusionNASError(f"{what}, the first: {first['failed']}\n{first['traceback']}".rstrip())
     best = min(whole, key=lambda row: (row["loss"], row["number"]))
     shown = [{key: value for key, value in row.items() if key != "traceback"} for row in rows]
     folder = trial_folder(run.path, best["number"])

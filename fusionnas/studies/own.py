@@ -61,19 +61,19 @@ class OwnStudy:
         if found is None:
             return None
         self._places.append(found)
-        heir = self._begin(*found)
-        return self._record.call(*found, self._values[found], heir)
+        parent = self._begin(*found)
+        return self._record.call(*found, self._values[found], parent)
 
     def _begin(self, number: int, rung: int) -> int | None:
-        """Choose the values of a search; returns the trial that it inherits from."""
+        """Choose the values of a search; in a population, returns the member that it goes on from."""
         if rung == 0:
             self._values[number, 0] = self._proposals.ask()
             return None
-        parent = self._order.parent(number, rung)
-        values = self._values[parent, rung - 1]
         if self._population is None:
-            self._values[number, rung] = values
+            self._values[number, rung] = self._values[number, 0]
             return None
+        parent = self._population.parent(number, rung)
+        values = self._values[parent, rung - 1]
         if parent != number:
             values = self._population.explored(values, self._proposals.ranges, number, rung)
         self._values[number, rung] = values

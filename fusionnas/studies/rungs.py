@@ -94,10 +94,6 @@ class Halving:
             return self._begun - 1, 0
         return self._rescued() if last else None
 
-    def parent(self, number: int, rung: int) -> int:
-        """The trial of the rung before that this one goes on from: itself."""
-        return number
-
     def observe(self, number: int, rung: int, loss: float | None) -> None:
         """What came of it; None: it failed."""
         self._rungs[rung].losses[number] = math.inf if loss is None else loss
