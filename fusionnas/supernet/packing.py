@@ -85,29 +85,12 @@ class Packing:
         Every operator may run once, on all pairs, (P, B, 2, D).
         """
         try:
-            self._give_pairs(states, first, second)
+            for maps in self._groups.values():
+                for one in maps:
+                    give(one.layer, _on_pairs(one, states, first, second))
             yield
         finally:
             self._take_back()
-
-    def _give_pairs(self, states: Tensor, first: Tensor, second: Tensor) -> None:
-        for (kind, slots), maps in self._groups.items():
-            layers = [one.layer for one in maps]
-            sizes = [layer.weight.shape[-2] for layer in layers]
-            if kind is Linear:
-                parts = torch.cat([layer.weight for layer in layers]).chunk(slots, 1)
-                bias = torch.cat([_bias(layer) for layer in layers])
-                alone = [torch.nn.functional.linear(states, part) for part in parts]
-                outs = (alone[0] + bias).index_select(0, first)
-                if slots > 1:
-                    outs = outs + alone[1].index_select(0, second)
-            else:
-                weight = torch.cat([layer.weight for layer in layers], 1)
-                bias = torch.cat([_bias(layer) for layer in layers], 1)
-                by_slot = [torch.nn.functional.linear(states, w, b) for w, b in zip(weight, bias, strict=True)]
-                outs = torch.stack([o.index_select(0, at) for o, at in zip(by_slot, (first, second), strict=False)], -2)
-            for layer, out in zip(layers, outs.split(sizes, -1), strict=True):
-                give(layer, out)
 
 
 def first_maps(name: str, operator: FusionOperator, slots: int, width: int) -> list[FirstMap]:
@@ -149,6 +132,19 @@ def _by_slot(read: Tensor, layers: Sequence[Linear | SlotLinear]) -> Tensor:
     weight = torch.cat([layer.weight for layer in layers], 1).transpose(1, 2)
     bias = torch.cat([_bias(layer) for layer in layers], 1).unsqueeze(1)
     return torch.baddbmm(bias, read.transpose(0, 1), weight).transpose(0, 1)
+
+
+def _on_pairs(one: FirstMap, states: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """The map of pairs (P, B, k, D) of states (n, B, D), computed on the states: (P, B, O), or (P, B, k, O) by slot."""
+    layer, linear = one.layer, torch.nn.functional.linear
+    if isinstance(layer, Linear):
+        parts = layer.weight.chunk(one.slots, 1)
+        outs = linear(states, parts[0], layer.bias).index_select(0, first)
+        return outs if one.slots == 1 else outs.add_(linear(states, parts[1]).index_select(0, second))
+    slots = [linear(states, weight, bias) for weight, bias in zip(layer.weight, layer.bias, strict=True)]
+    places = torch.stack((first, second + len(states)), 1)[:, : one.slots]
+    outs = torch.cat(slots).index_select(0, places.flatten())
+    return outs.reshape(*places.shape, *outs.shape[1:]).movedim(1, -2)
 
 
 def _bias(layer: Linear | SlotLinear) -> Tensor:

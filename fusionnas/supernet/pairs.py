@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from fusionnas.feature import all_there
 from fusionnas.operators.base import FusionOperator, Slots
 from fusionnas.supernet.packing import Packing
 
@@ -30,9 +31,8 @@ def mix_pairs(
     """
     first, second = torch.combinations(torch.arange(len(states))).unbind(1)
     values = torch.stack((states.index_select(0, first), states.index_select(0, second)), -2)
-    pairs = Slots(values, torch.ones(values.shape[:-1], dtype=torch.bool))
-    mixed = torch.zeros(())
+    pairs = Slots(values, all_there(*values.shape[:-1]))
     with packing.given_pairs(states, first, second):
-        for operator, weight in zip(operators.values(), gamma, strict=True):
-            mixed = mixed + weight * operator(pairs).values.squeeze(-2)
-    return torch.einsum("p,pbd->bd", weights, mixed)
+        # Over pairs first: that leaves one vector per sample and operator to weigh.
+        mixed = torch.stack([weights @ operator(pairs).values.flatten(1) for operator in operators.values()])
+    return (gamma @ mixed).reshape(states.shape[1:])
