@@ -185,12 +185,18 @@ class Dropout(nn.Module):
 
 def give(layer: Linear | SlotLinear, product: Tensor) -> None:
     """Have the layer's next call return ``product``."""
-    vars(layer)["given"] = product  # as nn.Module sets attributes, it would take as long as the product
+    if torch.compiler.is_compiling():
+        layer.given = product
+    else:
+        vars(layer)["given"] = product  # as nn.Module sets attributes, it would take as long as the product
 
 
 def take_back(layer: Linear | SlotLinear) -> None:
     """Take back what was given to the layer, if it still is there."""
-    vars(layer).pop("given", None)
+    if torch.compiler.is_compiling():
+        layer.given = None
+    else:
+        vars(layer).pop("given", None)
 
 
 def per_member(parameter: Tensor, x: Tensor) -> Tensor:

@@ -65,11 +65,13 @@ class SearchableEncoder(nn.Module):
         A choice of weight exactly 0 is not run if the weights carry no gradient: at one-hot weights the cost is
         that of the fixed encoder.
         """
-        known = weights.tolist() if not (weights.requires_grad and torch.is_grad_enabled()) else None
+        traced = torch.compiler.is_compiling()  # a program cannot look at weights
+        known = weights.tolist() if not (traced or (weights.requires_grad and torch.is_grad_enabled())) else None
         levels: list[Feature] = [self.stem(feature)]
         for index, choices in enumerate(self.layers):
             assert isinstance(choices, nn.ModuleDict)
-            if len(choices) == 1 and float(weights.detach()[index, 0]) == 1:  # as in every relaxation: nothing to mix
+            # As in every relaxation: nothing to mix.
+            if len(choices) == 1 and not traced and float(weights.detach()[index, 0]) == 1:
                 levels.append(levels[0]._replace(values=next(iter(choices.values()))(levels[-1]).values))
                 continue
             mixed = torch.zeros_like(levels[0].values)

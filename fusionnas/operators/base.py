@@ -191,11 +191,11 @@ def slot_sum(weights: Tensor, values: Tensor, present: Tensor) -> Tensor:
     Slot by slot: a sum over a dimension of two, just before the channels, takes several times as long.
     """
     pairs = zip(weights.unbind(-2), by_slot(values), strict=True)
+    terms = [weight * value for weight, value in pairs]
     if not everywhere(present):
         there = present.unsqueeze(-1).unbind(-2)
-        return functools.reduce(torch.add, [torch.where(t, w * v, 0.0) for t, (w, v) in zip(there, pairs, strict=True)])
-    (weight, value), *others = pairs
-    return functools.reduce(lambda total, other: torch.addcmul(total, *other), others, weight * value)
+        terms = [torch.where(here, term, 0.0) for here, term in zip(there, terms, strict=True)]
+    return functools.reduce(torch.add, terms)
 
 
 def slot_product(factors: Tensor) -> Tensor:

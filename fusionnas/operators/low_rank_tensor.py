@@ -61,7 +61,7 @@ class LowRankTensor(FusionOperator):
         # Rank by rank: a sum over a dimension of 4 costs more than the products.
         mixed = per_member(self.bias, product)
         for part, scale in zip(product.chunk(RANK, -1), self.scales.split(1, -1), strict=True):
-            mixed = torch.addcmul(mixed, part, per_member(scale, part))
+            mixed = mixed + part * per_member(scale, part)
         return vector_result(mixed, any_present(present))
 
     @classmethod

@@ -130,7 +130,8 @@ class Candidates:
 
     def __init__(self, features: list[Feature], *, tokens: bool) -> None:
         pooled = torch.stack([pool(f) for f in features])
-        self.points, self.nodes, self._form = pooled.flatten(1), list[Tensor](), pooled.shape[1:]
+        self.points, self._form = pooled.flatten(1), pooled.shape[1:]
+        self.nodes: list[Tensor] = []
         self.present = [f.present for f in features]
         self._complete = all(map(everywhere, self.present))
         length = max(f.values.shape[-2] for f in features)
@@ -200,7 +201,8 @@ def _mixed_node(
 ) -> tuple[Tensor, Feature]:
     """The node's output, pooled (B, D) and as a sequence, mixed over operators with weights ``gamma``."""
     slots = slots[:, :-1]  # the last candidate is "nothing": it adds nothing
-    weights = gamma.detach().tolist()
+    # A program that is traced cannot look at weights: it runs all operators, also those of weight 0.
+    weights = [1.0] * len(node) if torch.compiler.is_compiling() else gamma.detach().tolist()
     chosen: dict[str, FusionOperator] = {}
     for (name, operator), weight in zip(node.items(), weights, strict=True):
         assert isinstance(operator, FusionOperator)

@@ -57,6 +57,23 @@ def test_packed_equals_naive_in_logits_and_gradients(names: list[str]) -> None:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_a_supernet_is_one_program_for_torch_compile() -> None:
+    supernet, alphas = supernet_of(["additive", "multiplicative", "gated", "mlp", "film"])
+    inputs = {m: Feature.vector(torch.randn(16, 5)) for m in "abc"}
+
+    def loss() -> torch.Tensor:
+        return supernet(inputs, alphas.mixing(softmax)).square().mean()
+
+    torch.compiler.reset()
+    compiled = torch.compile(loss, fullgraph=True, backend="eager", dynamic=False)
+    for _ in range(2):
+        torch.testing.assert_close(compiled(), loss(), rtol=1e-5, atol=1e-6)
+    for ours, theirs in zip(gradients(compiled(), alphas), gradients(loss(), alphas), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    torch.compiler.reset()
+
+
 @pytest.mark.parametrize("name", VECTOR)
 def test_pairs_mixed_on_states_equal_pairs_one_by_one(name: str) -> None:
     torch.manual_seed(0)
