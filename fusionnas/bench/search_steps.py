@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fusionnas.bench.alternated import alternated
+from fusionnas.bench.alternated import SECONDS, alternated
 from fusionnas.bench.naive import naive_logits, naive_pairs
 from fusionnas.feature import Feature, InputSpec, Signature
 from fusionnas.operators import operators
@@ -86,12 +87,45 @@ def _packed(at: Scene, setting: str) -> Row:
     alphas = list(at.alphas.parameters())
     ways: dict[str, Callable[..., Tensor]] = {"ours": at.supernet, "other": at.naive}
     logits = [way(at.batches[0][0], at.alphas.mixing(softmax)).detach() for way in ways.values()]
-    slopes = [at.gradient(way, alphas) for way in ways.values()]
-    apart = max(float((a - b).abs().max()) for a, b in zip(*slopes, strict=True) if a is not None and b is not None)
+    apart = _apart(*(at.gradient(way, alphas) for way in ways.values()))
     parameters = [*at.supernet.parameters(), *alphas]
     seconds = alternated({name: partial(at.gradient, way, parameters) for name, way in ways.items()})
     error = f"logits {float((logits[0] - logits[1]).abs().max()):.0e}, alpha gradients {apart:.0e}"
     return compared("packed supernet, one step", setting, seconds, error, ">= 1.7")
+
+
+def compiled(
+    seed: int, *, sizes: Sequence[int] = (32, 128), backend: str = "inductor", seconds: float = SECONDS
+) -> list[Row]:
+    """As ``packed``, ours one program of ``torch.compile``; each batch size has its own."""
+    return [_compiled(scene(seed, size), f"batch {size}", backend, seconds) for size in sizes]
+
+
+def _compiled(at: Scene, setting: str, backend: str, seconds: float) -> Row:
+    alphas = list(at.alphas.parameters())
+    parameters = [*at.supernet.parameters(), *alphas]
+
+    def loss() -> Tensor:
+        return at.loss(0, at.supernet)
+
+    torch.compiler.reset()
+    program = torch.compile(loss, fullgraph=True, dynamic=False, backend=backend)
+
+    def step() -> tuple[Tensor | None, ...]:
+        return torch.autograd.grad(program(), parameters, allow_unused=True)
+
+    start = time.monotonic()
+    found = step()[-len(alphas) :]
+    setting += f", compiled in {time.monotonic() - start:.0f} s"
+    error = f"loss {abs(float((program() - at.loss(0, at.naive)).detach())):.0e}, "
+    error += f"alpha gradients {_apart(found, at.gradient(at.naive, alphas)):.0e}"
+    each = alternated({"ours": step, "other": partial(at.gradient, at.naive, parameters)}, seconds=seconds)
+    return compared("packed supernet as one program, one step", setting, each, error, ">= 2")
+
+
+def _apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> float:
+    """The largest difference."""
+    return max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None)
 
 
 def pairs(seed: int, *, states: int = STATES, size: int = 64) -> list[Row]:

@@ -10,7 +10,7 @@ import torch
 from fusionnas.bench.alternated import alternated, one_thread
 from fusionnas.bench.search import DEFAULT, PARTS, search
 from fusionnas.bench.search_heads import LEVELS, _contest, _problem, chosen
-from fusionnas.bench.search_steps import _as_published, _errors, _exact, compared, scene
+from fusionnas.bench.search_steps import _as_published, _errors, _exact, compared, compiled, scene
 from fusionnas.errors import InputError
 from fusionnas.run.progress import QuietProgress
 from fusionnas.search.heads import Candidate
@@ -46,6 +46,14 @@ def test_the_implicit_term_is_exact_in_32_bits_and_differences_are_not() -> None
     assert exact < 1e-4 and exact < paper
 
 
+@pytest.mark.slow
+def test_the_compiled_supernet_computes_what_the_plain_loop_does() -> None:
+    (row,) = compiled(0, sizes=[8], backend="eager", seconds=0.005)
+    assert row["setting"].startswith("batch 8, compiled in ") and float(row["ratio"]) > 0
+    loss, gradients = (float(part.split()[-1]) for part in row["error"].split(", "))
+    assert loss < 1e-5 and gradients < 1e-6
+
+
 def test_a_row_says_ratio_and_milliseconds() -> None:
     row = compared("part", "setting", {"ours": 0.001, "other": 0.0025}, "", ">= 2")
     assert (row["ours"], row["other"], row["ratio"]) == ("1.00 ms", "2.50 ms", "2.50")
@@ -72,7 +80,7 @@ def test_the_way_measured_to_pay_is_named() -> None:
 
 
 def test_parts_that_do_not_exist_are_told(tmp_path) -> None:
-    with pytest.raises(InputError, match="expected some of packed, pairs") as error:
+    with pytest.raises(InputError, match="expected some of packed, compiled, pairs") as error:
         search(tmp_path / "s.csv", seed=0, workers=1, progress=QuietProgress(), words=("halvin", "x"))
     assert "'halvin'. Did you mean 'halving'?" in str(error.value) and "'x'" in str(error.value)
     assert set(PARTS) - set(DEFAULT) == {"million"}
