@@ -144,6 +144,24 @@ def test_local_starts_a_cluster_of_its_own_beside_another_one_and_leaves_nothing
     assert list(scratch.glob("fusionnas-*")) == []
 
 
+SIGNALS = """
+import signal
+from fusionnas.distributed.connection import connect
+from fusionnas.stopping import install_signals
+install_signals()
+before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+connection = connect("local", workers=1)
+print(before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)))
+connection.close()
+"""
+
+
+@slow
+def test_signals_stay_the_searchs():
+    done = subprocess.run([sys.executable, "-c", SIGNALS], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "True\n"
+
+
 def test_a_search_that_did_not_ask_for_ray_never_imports_it():
     code = (
         "import sys, fusionnas.api, fusionnas.search.pipeline, fusionnas.search.reopen\n"

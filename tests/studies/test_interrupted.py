@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 RANGES = "study: {training.learning_rate: {low: 0.001, high: 0.1, log: true}, seed: [0, 1]}"
 RAY = ("--ray", "local", "--workers", "2")
-PATIENCE = 100
+PATIENCE = 240
 """Seconds after which a command hangs."""
 
 
@@ -108,10 +108,8 @@ def stop(command: Command, folder: Path, way: str) -> None:
     """End a study gracefully."""
     if way == "stop":
         assert Command(folder, "stop", "study").end()[0] == 0
-    elif way == "Ctrl-C":
-        os.killpg(command.process.pid, signal.SIGINT)  # as a terminal does: to all its processes
     else:
-        command.process.terminate()
+        os.killpg(command.process.pid, signal.SIGINT)  # as a terminal does: to all its processes
     status, _, said = command.end()
     assert status == 130 and "`fusionnas resume study` goes on" in said, said
     assert "Traceback" not in said
@@ -122,13 +120,12 @@ def test_on_a_cluster_it_is_stopped_and_resumed_and_what_has_ended_is_not_done_a
     command = Command(tmp_path, *search, "--trials", "3", "--scheduler", "asha", *RAY).until(run, 1)
     stop(command, tmp_path, "Ctrl-C")
     first = named(run)
-    stop(Command(tmp_path, "resume", "study", *RAY).until(run, sum(first.values()) + 1), tmp_path, "SIGTERM")
-    second, left = named(run), events(run, "left")
+    left = events(run, "left")
     status, _, said = Command(tmp_path, "resume", "study", "--workers", "2").end()
     assert status == 2 and "fusionnas resume study --ray local" in said
     status, shown, said = Command(tmp_path, "resume", "study", *RAY).end()
     assert status == 0 and "loss on select" in shown, said
-    assert first <= second <= named(run) and set(named(run).values()) == {1}
+    assert first <= named(run) and set(named(run).values()) == {1}
     check(tmp_path, trials=3)
     assert all(len(told(tmp_path)["trials"][facts["trial"]]["rungs"]) < 3 for facts in left)
     assert not {"WARNING", "Traceback", "ray::"} & set(said.split())
