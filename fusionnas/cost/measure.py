@@ -147,7 +147,7 @@ def _head_parts(space: SearchSpace, signature: Signature, also: Sequence[Archite
     readout = Linear(width, signature.outputs)
     vector = _inputs([InputSpec(width)])
     parts["readout"] = _Part(lambda size: readout(pool(vector(size)[0])), _count(readout))
-    gate = Gate(1, width)
+    gate = Gate(1, width, signature.outputs)
     parts["gate"] = _Part(lambda size: gate(vector(size)) > 0, _count(gate))
     sizes = {name: set(range(rule.fewest, rule.most + 1)) for name, rule in space.rules.items()}
     for node in (node for architecture in also for node in architecture.nodes):

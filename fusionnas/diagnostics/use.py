@@ -131,7 +131,7 @@ def _gates(subject: Subject, groups: Mapping[str, NDArray[np.bool_]]) -> list[di
     network = read_native(subject.task.run.path).network
     assert isinstance(network, GatedNetwork)
     inputs = {name: subject.part.inputs[name] for name in network.encoders}
-    _, decisions = network.decided(network.encode(inputs), inputs, hard)
+    decisions = network.decided(network.encode(inputs), inputs, hard).decisions
     return [
         {"gate": name, **{group: float(value.double().numpy()[member].mean()) for group, member in groups.items()}}
         for name, value in decisions.items()

@@ -7,10 +7,14 @@ from dataclasses import replace
 
 from fusionnas.architecture import Architecture, Gates, NodeRef, Point, Source
 from fusionnas.cost import Costs
-from fusionnas.gates.plan import Ask, Encode, Step, plan_of
+from fusionnas.gates.plan import Ask, Encode, Step, behind, plan_of
 
 WORTH = 2.0
-"""A gate must be able to save so many times what asking it costs."""
+"""A gate must be able to save so many times what asking it costs,"""
+SHARE = 0.1
+"""and so much of what everything costs."""
+LEAVES = 0.25
+"""Share of a node's cost that what is passed on leaves to be saved, where there is a choice."""
 ALIKE = 1.25
 """Modalities whose costs differ by a smaller factor stay in declared order."""
 MOST = 4
@@ -54,23 +58,30 @@ def _cheap_first(names: Sequence[str], spent: dict[str, float]) -> list[str]:
 
 
 def _nodes(architecture: Architecture, costs: Costs, *, encoded: bool) -> tuple[tuple[int, Source], ...]:
-    """Nodes that are worth a gate, and the input that each passes on otherwise: the cheapest one to compute."""
+    """Nodes that are worth a gate, and the input that each passes on otherwise."""
     prices = costs.sources_ms(architecture)
-    otherwise: list[tuple[int, Source]] = []
-    for index, node in enumerate(architecture.nodes):
-        paths = {source: _whole(architecture, source, prices) for source in node.inputs}
-        otherwise.append((index, min(node.inputs, key=lambda source: paths[source])))
-    gated = replace(architecture, gates=Gates(nodes=tuple(otherwise)))
+    otherwise = tuple((index, _otherwise(architecture, index, prices)) for index in range(len(architecture.nodes)))
+    gated = replace(architecture, gates=Gates(nodes=otherwise))
     saves = {ask.node: sum(_price(step, prices) for step in ask.body) for ask in _asks(plan_of(gated, encoded=encoded))}
-    worth = [i for i in saves if saves[i] > WORTH * costs.parts["gate"].latency_ms]
+    least = max(WORTH * costs.parts["gate"].latency_ms, SHARE * sum(prices.values()))
+    worth = [i for i in saves if saves[i] > least]
     kept = sorted(sorted(worth, key=lambda index: -saves[index])[:MOST])
     return tuple(otherwise[index] for index in kept)
 
 
-def _whole(architecture: Architecture, source: Source, prices: dict[Source | None, float]) -> float:
-    """Milliseconds to compute a source from the inputs."""
+def _otherwise(architecture: Architecture, index: int, prices: dict[Source | None, float]) -> Source:
+    """The input that most modalities are behind, of those that leave enough to be saved; of equals the cheapest."""
+    inputs = architecture.nodes[index].inputs
+    spent = {source: _whole(architecture, [source], prices) for source in inputs}
+    most = (1 - LEAVES) * _whole(architecture, inputs, prices)
+    known = {source: len(behind(architecture, source)) if spent[source] <= most else 0 for source in inputs}
+    return min(inputs, key=lambda source: (-known[source], spent[source]))
+
+
+def _whole(architecture: Architecture, sources: Sequence[Source], prices: dict[Source | None, float]) -> float:
+    """Milliseconds to compute sources from the inputs."""
     seen: set[Source] = set()
-    pending: list[Source] = [source]
+    pending = [*sources]
     while pending:
         one = pending.pop()
         if one not in seen:

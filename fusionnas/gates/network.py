@@ -9,14 +9,14 @@ its ``otherwise`` input through a linear map of its own. A gate of what a sample
 
 Source: Xue & Marculescu, "Dynamic Multimodal Fusion", CVPR workshops 2023, arXiv:2204.00102. Departs from it: skipped
 branches are not computed; a chain of gates, cheap modalities first, not a choice among experts; each node has a gate of
-its own that sees its cheapest input.
+its own that sees one of its inputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from fusionnas.architecture import NodeRef, Point, Source
 from fusionnas.encoders.encoder import Encoder
 from fusionnas.feature import Feature
-from fusionnas.gates.gate import Draw, Gate, hard
+from fusionnas.gates.gate import Draw, Gate, hard, pooled_together
 from fusionnas.gates.plan import Ask, Encode, Fuse, Step, plan_of
 from fusionnas.gates.rows import (
     Inputs,
@@ -45,6 +45,20 @@ Decisions = dict[str, Tensor]
 """(B,) per gate, by its name: 1 = the gate was asked and went on."""
 
 
+class Decided(NamedTuple):
+    """What came of some decisions.
+
+    Attributes:
+        logits: (B, C).
+        decisions: of every gate.
+        known: every feature, of points and of nodes.
+    """
+
+    logits: Tensor
+    decisions: Decisions
+    known: Mapping[Source, Feature]
+
+
 class GatedNetwork(FusionNetwork):
     """See the module; arguments as for :class:`fusionnas.network.FusionNetwork`, with an architecture that has gates.
 
@@ -62,9 +76,9 @@ class GatedNetwork(FusionNetwork):
         self.behind = {step.node: step.behind for step in _asks(self.steps)}
         self.gates = nn.ModuleDict()
         for stage in range(1, len(self.stages)):
-            self.gates[f"stage_{stage}"] = Gate(len(self.seen(stage)), width)
+            self.gates[f"stage_{stage}"] = Gate(len(self.seen(stage)), width, signature.outputs)
         for node in self.otherwise:
-            self.gates[f"node_{node}"] = Gate(1, width)
+            self.gates[f"node_{node}"] = Gate(1, width, signature.outputs)
         self.passes = nn.ModuleDict()
         for node in self.otherwise:
             decides = self.head.decides and node == len(self.head.nodes) - 1
@@ -94,12 +108,12 @@ class GatedNetwork(FusionNetwork):
 
     def decode(self, features: Mapping[Point, Feature], inputs: Mapping[str, Feature]) -> Tensor:
         """All features, and the inputs for wide paths -> logits (B, C) under decisions from ``draw``."""
-        return self.decided(features, inputs, self.draw)[0]
+        return self.decided(features, inputs, self.draw).logits
 
     def decided(
         self, features: Mapping[Point, Feature], inputs: Mapping[str, Feature], draw: Draw
-    ) -> tuple[Tensor, Decisions]:
-        """Logits (B, C), and every gate's decision."""
+    ) -> Decided:
+        """All features, and the inputs for wide paths -> what comes of the decisions from ``draw``."""
         decisions: Decisions = {}
         known: dict[Source, Feature] = {}
         running = torch.ones_like(next(iter(features.values())).present)
@@ -123,7 +137,15 @@ class GatedNetwork(FusionNetwork):
                 decisions[f"node_{index}"] = wanted
                 fused = choose(wanted > 0, fused, self.passed(index, known[self.otherwise[index]]))
             known[NodeRef(index)] = fused
-        return self._finish(known, inputs, active), decisions
+        return Decided(self._finish(known, inputs, active), decisions, known)
+
+    def guesses(self, known: Mapping[Source, Feature]) -> list[Tensor]:
+        """What every gate guesses from what it sees: logits (B, C) each; no gradient reaches the features."""
+        seen: dict[str, list[Source]] = {f"stage_{i}": [*self.seen(i)] for i in range(1, len(self.stages))}
+        seen |= {f"node_{node}": [source] for node, source in self.otherwise.items()}
+        pooled = {name: pooled_together([known[source] for source in sources]) for name, sources in seen.items()}
+        gates = {name: gate for name, gate in self.gates.items() if isinstance(gate, Gate)}
+        return [gate.guess(pooled[name].detach()) for name, gate in gates.items()]
 
     def wanted(self, index: int, seen: Feature, present: Mapping[str, Tensor], draw: Draw) -> Tensor:
         """(B,) decisions of a node's gate: closed where nothing else is there, open where only something else is."""

@@ -50,8 +50,8 @@ def paths(
     """Every path on ready features; the weights of all paths sum to one."""
     for choice in choices(network):
         weights: list[Tensor] = []
-        logits, decisions = network.decided(features, inputs, partial(_take, choice, weights, draw))
-        yield Path(torch.stack(weights).prod(0), logits, decisions)
+        found = network.decided(features, inputs, partial(_take, choice, weights, draw))
+        yield Path(torch.stack(weights).prod(0), found.logits, found.decisions)
 
 
 def _take(choice: Choice, weights: list[Tensor], draw: Draw, name: str, logit: Tensor, chance: float) -> Tensor:

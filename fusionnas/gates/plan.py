@@ -92,10 +92,10 @@ class _Planner:
         body = (*self.steps((*branch, index)), Fuse(index))
         given = self._reads(body) - set(_made(body))
         others = [s for s in self.architecture.nodes[index].inputs if s != self.otherwise[index]]
-        behind = {name for source in others for name in self._behind(source)}
+        stem = {name for source in others for name in behind(self.architecture, source)}
         order = self.architecture.modalities
         return Ask(index, self.otherwise[index], body, tuple(sorted(given, key=str)),
-                   tuple(name for name in order if name in behind))  # fmt: skip
+                   tuple(name for name in order if name in stem))  # fmt: skip
 
     def _reads(self, body: Iterable[Step]) -> set[Source | str]:
         found: set[Source | str] = set()
@@ -109,10 +109,12 @@ class _Planner:
                 found |= {step.otherwise, *step.reads}
         return found
 
-    def _behind(self, source: Source) -> set[str]:
-        if isinstance(source, Point):
-            return {source.modality}
-        return {name for inner in self.architecture.nodes[source.node].inputs for name in self._behind(inner)}
+
+def behind(architecture: Architecture, source: Source) -> set[str]:
+    """The modalities that a source stems from."""
+    if isinstance(source, Point):
+        return {source.modality}
+    return {name for inner in architecture.nodes[source.node].inputs for name in behind(architecture, inner)}
 
 
 def _made(body: Iterable[Step]) -> Iterable[Source]:

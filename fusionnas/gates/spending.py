@@ -86,7 +86,7 @@ def _need(need: dict[Source, Tensor], source: Source, more: Tensor) -> None:
 @torch.no_grad()
 def shares(network: GatedNetwork, inputs: Mapping[str, Feature], spending: Spending) -> dict[str, Any]:
     """How often each gate goes on, and the mean cost of a sample as a share of running everything."""
-    _, decisions = network.eval().decided(network.encode(inputs), inputs, hard)
+    decisions = network.eval().decided(network.encode(inputs), inputs, hard).decisions
     asked: dict[str, Tensor] = {name: value.float().mean() for name, value in decisions.items()}
     return {"runs": {name: float(value) for name, value in asked.items()},
             "cost_share": float(spending(decisions, inputs).mean())}  # fmt: skip

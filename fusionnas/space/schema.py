@@ -137,15 +137,16 @@ class Gating(Section):
         "none", description="Gates on encoders of modalities, on fusion nodes with all that only they need, or both."
     )
     cost_weight: float = Field(0.1, ge=0, description="Nats of loss that running everything is worth.")
-    relaxation: Literal["gumbel", "straight_through"] = Field(
-        "gumbel", description="Gradient of a decision: with Gumbel noise, or without noise."
+    relaxation: Literal["exact", "gumbel", "straight_through"] = Field(
+        "exact", description="Gradient of a decision: of the mean over paths; of hard ones, noisy or not."
     )
     temperature: tuple[Annotated[float, Field(ge=0.1, le=10)], Annotated[float, Field(ge=0.1, le=10)]] = Field(
         (1.0, 0.5), description="Of the relaxation, at the first and the last epoch; from 0.1 up, so gradients live."
     )
     explore: float = Field(0.1, ge=0, le=1, description="Share of samples on random paths in the second stage.")
+    distill: float = Field(0.5, ge=0, le=1, description="Share of a path's loss that is the distance to the full path.")
     epochs: int = Field(15, ge=1, description="Epochs of the second stage, network and gates together.")
-    rate: float = Field(3e-3, gt=0, description="Learning rate of the gates; the network takes a third of its own.")
+    rate: float = Field(2e-2, gt=0, description="Learning rate of the gates; the network takes a third of its own.")
 
 
 class Fusion(Section):

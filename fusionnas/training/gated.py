@@ -1,13 +1,17 @@
 """Two-stage training of a gated network.
 
-First every branch, on uniform random paths. Then network and gates together: the network on its own train part, on the
-paths that the gates take, some of them random; the gates on the alpha part, where the network has not yet been: on
-its own samples every branch looks certain. The gates descend the expected loss over all paths plus what each path
-costs, as measured.
+First every path: each batch takes the full path, as without gates, and each sample one random path more, which learns
+from the label and from what the full path says. Then network and gates together: the network on its own train part,
+the second path now that of the gates, sometimes a random one; the gates on the alpha part, where the network has not
+yet been: on its own samples every branch looks certain. The gates descend the expected loss over all paths plus what
+each path costs, as measured.
 
-Source: Xue & Marculescu, "Dynamic Multimodal Fusion", CVPR workshops 2023, arXiv:2204.00102, section 3.3. Departs from
-it: held-out samples for the gates; the loss is mixed over paths, not the logits; random paths go on in the second
-stage; cost is measured time; the temperature has a floor.
+Sources: Xue & Marculescu, "Dynamic Multimodal Fusion", CVPR workshops 2023, arXiv:2204.00102, section 3.3; the full
+path and a random one in each step, the one teaching the other: Yu & Huang, "Universally Slimmable Networks", ICCV 2019,
+arXiv:1903.05134, section 3; early exits that learn from the last: Phuong & Lampert, "Distillation-Based Training for
+Multi-Exit Architectures", ICCV 2019. Departs from the first: held-out samples for the gates; the loss is mixed over
+paths, not the logits, and its mean is exact by default; random paths go on in the second stage; cost is measured time;
+the temperature has a floor.
 """
 
 from __future__ import annotations
@@ -18,15 +22,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from fusionnas.data.base import Part
-from fusionnas.gates.gate import coin, exploring, hard, relaxed
+from fusionnas.gates.gate import Draw, coin, everything, expected, exploring, hard, relaxed
 from fusionnas.gates.network import GatedNetwork
 from fusionnas.gates.paths import paths
 from fusionnas.gates.spending import Spending
 from fusionnas.run.unit import Checkpoint
 from fusionnas.space.schema import Gating
-from fusionnas.training.method import Methods, Reads, Trainee
+from fusionnas.training.method import Methods, Reads, Step, Trainee
 from fusionnas.training.optimizer import Average, cosine, make_optimizer
 from fusionnas.training.randomness import derive, seeded
 from fusionnas.training.recipe import Recipe
@@ -90,10 +96,35 @@ def train_paths(
     checkpoint: Checkpoint | None = None,
     watch: Watch | None = None,
 ) -> Trained:
-    """The first stage: every branch, each sample on a uniformly random path."""
-    network.draw = coin
+    """The first stage: the full path, and each sample on a uniformly random path."""
+    network.draw = everything
+    beside = one_more_path(network, coin, plan.gating.distill)
     return train(network, plan.train, plan.schedule, plan.recipe, seed=derive(seed, "paths"),
-                 checkpoint=checkpoint, watch=watch)  # fmt: skip
+                 checkpoint=checkpoint, watch=watch, beside=beside)  # fmt: skip
+
+
+def one_more_path(network: GatedNetwork, draw: Draw, share: float) -> Callable[[Step], Tensor]:
+    """The loss of one path more per sample, and of the gates' guesses on it.
+
+    Args:
+        network: decides under ``draw``.
+        draw: gives the path.
+        share: of the loss that is the distance to what the full path predicts; the rest is that to the label.
+    """
+
+    def loss(step: Step) -> Tensor:
+        found = network.decided(step.features, step.inputs, draw)
+        told = (1 - share) * nll(found.logits, step.target).mean() + share * distance(found.logits, step.logits)
+        return told + sum(nll(guess, step.target).mean() for guess in network.guesses(found.known))
+
+    return loss
+
+
+def distance(logits: Tensor, teacher: Tensor) -> Tensor:
+    """Mean cross-entropy of (B, C) logits to the probabilities of others, which get no gradient."""
+    if logits.shape[-1] == 1:
+        return functional.binary_cross_entropy_with_logits(logits, teacher.detach().sigmoid())
+    return functional.cross_entropy(logits, teacher.detach().softmax(-1))
 
 
 class SecondStage:
@@ -106,7 +137,8 @@ class SecondStage:
         self.methods = Methods(recipe, reads)
         calmer = recipe.training.model_copy(update={"learning_rate": CALMER * recipe.training.learning_rate})
         self.weights = make_optimizer(network, replace(recipe, training=calmer), beside=self.methods)
-        self.gates = torch.optim.Adam(network.gates.parameters(), lr=plan.gating.rate)
+        self.gates = torch.optim.Adam([{"params": [*network.gates.parameters()], "base": plan.gating.rate}])
+        self.beside = one_more_path(network, exploring(plan.gating.explore), plan.gating.distill)
         self.average = Average(network, recipe.training.averaging)
         self.batches = torch.Generator().manual_seed(derive(seed, "gate batches"))
         self.frozen = [n for n in recipe.having("frozen", "adapt") if n in network.encoders]
@@ -128,7 +160,8 @@ class SecondStage:
     def run_epoch(self) -> None:
         """One epoch, at its temperature."""
         plan, size = self.plan, self.plan.recipe.training.batch_size
-        cosine(self.weights, self.epoch, plan.gating.epochs)
+        for optimizer in (self.weights, self.gates):
+            cosine(optimizer, self.epoch, plan.gating.epochs)
         first, last = plan.gating.temperature
         temperature = first * (last / first) ** (self.epoch / max(1, plan.gating.epochs - 1))
         held_out = _forever(plan.gates, size, self.batches)
@@ -148,8 +181,9 @@ class SecondStage:
         network = self.network.train()
         for name in self.frozen:
             network.encoders[name].eval()
-        network.draw = exploring(self.plan.gating.explore)
+        network.draw = everything
         loss, step = self.methods.loss(self._trainee(), self.methods.inputs(batch.inputs), batch.target)
+        loss = loss + self.beside(step)
         network.zero_grad(set_to_none=True)
         self.weights.zero_grad(set_to_none=True)
         loss.backward()
@@ -163,7 +197,8 @@ class SecondStage:
         inputs = self.methods.inputs(batch.inputs)
         with torch.no_grad():
             features = network.encode(inputs)
-        draw = relaxed(temperature, noise=gating.relaxation == "gumbel")
+        exact = gating.relaxation == "exact"
+        draw = expected(temperature) if exact else relaxed(temperature, noise=gating.relaxation == "gumbel")
         total = torch.zeros(())
         for path in paths(network, features, inputs, draw):
             spent = gating.cost_weight * self.plan.spending(path.decisions, inputs)

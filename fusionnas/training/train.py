@@ -20,7 +20,7 @@ from fusionnas.errors import FusionNASError
 from fusionnas.network import Encoded, FusionNetwork, encode_frozen, encoded_rows, predict
 from fusionnas.run.unit import Checkpoint
 from fusionnas.training.adaptation import adapt, merge
-from fusionnas.training.method import Methods, Reads, Trainee
+from fusionnas.training.method import Methods, Reads, Step, Trainee
 from fusionnas.training.optimizer import Average, cosine, make_optimizer
 from fusionnas.training.randomness import derive, seeded
 from fusionnas.training.recipe import Recipe
@@ -68,6 +68,7 @@ def train(
     seed: int,
     checkpoint: Checkpoint | None = None,
     watch: Callable[[Mapping[str, Any]], None] | None = None,
+    beside: Callable[[Step], Tensor] | None = None,
 ) -> Trained:
     """Train ``network`` in place; it ends with the kept weights, in eval mode.
 
@@ -79,6 +80,7 @@ def train(
         seed: of batches, dropout and what training methods draw.
         checkpoint: where to save and resume; None: no saving.
         watch: is told ``epoch``, ``epochs`` and ``loss`` after each epoch.
+        beside: what else is descended, from each batch on its way through the network.
 
     Raises:
         FusionNASError: the loss is not finite.
@@ -86,7 +88,7 @@ def train(
     with seeded(derive(seed, "methods")):
         chosen = [name for name in recipe.having("adapt") if name in network.encoders]
         adapt([network.encoders[name] for name in chosen], recipe.training.adapt)
-        loop = _Loop(network, recipe)
+        loop = _Loop(network, recipe, beside)
     batches = torch.Generator().manual_seed(derive(seed, "batches"))
     with seeded(derive(seed, "dropout")):
         if checkpoint is not None and (saved := checkpoint.load()) is not None:
@@ -106,8 +108,10 @@ def train(
 class _Loop:
     """The state of one training."""
 
-    def __init__(self, network: FusionNetwork, recipe: Recipe) -> None:
-        self.network, self.training = network, recipe.training
+    def __init__(
+        self, network: FusionNetwork, recipe: Recipe, beside: Callable[[Step], Tensor] | None = None
+    ) -> None:
+        self.network, self.training, self.beside = network, recipe.training, beside
         self.frozen = [n for n in recipe.having("frozen") if n in network.encoders]
         reads = Reads.of(
             network.architecture.points(), recipe, width=network.width, outputs=network.signature.outputs
@@ -148,6 +152,8 @@ class _Loop:
 
     def _step(self, batch: Part, encoded: Encoded) -> float:
         loss, step = self.methods.loss(self._trainee(encoded), self.methods.inputs(batch.inputs), batch.target)
+        if self.beside is not None:
+            loss = loss + self.beside(step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.methods.gradients(step, dict(self.network.encoders.items()))

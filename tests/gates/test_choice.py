@@ -18,6 +18,7 @@ CHAIN = SPACE.architecture(
     [Node((Point("a", 0), Point("c", 1)), "mlp"), Node((Point("b", 2), NodeRef(0)), "gated")],
     layers={"b": ("gru", "tcn")},
 )
+EXITS = Gates(nodes=((0, Point("a", 0)), (1, NodeRef(0))))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,25 @@ def test_a_modality_that_costs_less_than_asking_joins_the_stage_before(costs: Co
 
 
 def test_a_node_passes_on_its_cheapest_input(costs: Costs):
-    assert with_gates(CHAIN, costs, "node").gates == Gates(nodes=((0, Point("a", 0)), (1, NodeRef(0))))
+    dear = replace(costs, parts={**costs.parts, "layer/c/summary": replace(costs.parts["gate"], latency_ms=5.0)})
+    assert with_gates(CHAIN, dear, "node").gates == EXITS
+
+
+def test_a_node_that_saves_less_than_a_tenth_of_everything_gets_no_gate(costs: Costs):
+    assert with_gates(CHAIN, costs, "node").gates == Gates(nodes=((1, NodeRef(0)),))
+
+
+def test_what_is_passed_on_knows_the_most_modalities(costs: Costs):
+    # Levels 1 of two modalities together, rather than one alone, though that would be cheaper.
+    deep = Node((Point("c", 0), Point("b", 2), NodeRef(0)), "gated")
+    both = SPACE.architecture([Node((Point("a", 0), Point("b", 1)), "mlp"), deep], layers={"b": ("gru", "tcn")})
+    assert with_gates(both, dearer(costs, 1.0), "node").gates == Gates(nodes=((1, NodeRef(0)),))
+    # Where hardly anything would be left to save, the cheapest alone.
+    assert with_gates(both, dearer(costs, 100.0), "node").gates == Gates(nodes=((1, Point("c", 0)),))
+
+
+def dearer(costs: Costs, gru: float) -> Costs:
+    return replace(costs, parts={**costs.parts, "layer/b/gru": replace(costs.parts["gate"], latency_ms=gru)})
 
 
 def test_with_stages_only_operators_are_left_to_save(costs: Costs):
@@ -57,7 +76,7 @@ def test_where_nothing_can_be_saved_there_is_no_gate(costs: Costs):
 
 
 def test_spending_is_the_share_of_what_is_run(costs: Costs):
-    gated = with_gates(CHAIN, costs, "node")
+    gated = replace(CHAIN, gates=EXITS)
     spending, inputs = Spending.of(gated, costs), random_inputs(20, 0)
     all_there = {name: f._replace(present=torch.ones_like(f.present)) for name, f in inputs.items()}
     zero, one = torch.zeros(20), torch.ones(20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from fusionnas.feature import Feature
-from fusionnas.gates.gate import CAP, Gate, coin, exploring, hard, relaxed
+from fusionnas.gates.gate import CAP, Gate, coin, entropy, expected, exploring, hard, relaxed
 from fusionnas.space.schema import Gating
 
 
@@ -52,8 +52,29 @@ def test_coins_and_exploration_keep_every_branch_alive():
 
 def test_a_gate_sees_which_features_are_there():
     torch.manual_seed(0)
-    gate = Gate(2, 4)
+    gate = Gate(2, 4, 3)
     first, second = (Feature.vector(torch.randn(3, 4)) for _ in range(2))
     assert gate([first, second]).shape == (3,)
     assert float((gate([first, second]) - gate([first, second.absent()])).detach().abs().min()) > 1e-4
     assert float(gate([Feature.vector(1e4 * torch.randn(3, 4)), second]).detach().abs().max()) <= CAP
+
+
+def test_a_gate_goes_on_where_its_guess_is_in_doubt():
+    torch.manual_seed(0)
+    gate = Gate(1, 4, 3)
+    seen = [Feature.vector(torch.randn(500, 4))]
+    doubt = entropy(gate.guess(seen[0].values[:, 0])).detach()
+    assert float(torch.corrcoef(torch.stack([gate(seen).detach(), doubt]))[0, 1]) > 0.9
+    gate(seen).sum().backward()
+    assert gate.guess.weight.grad is None and gate.doubt.grad is not None  # the guess is not bent to move the gate
+
+
+def test_entropy_is_that_of_the_probabilities():
+    probability = torch.tensor([[0.7, 0.2, 0.1], [1 / 3, 1 / 3, 1 / 3]])
+    torch.testing.assert_close(entropy(probability.log()), torch.distributions.Categorical(probability).entropy())
+    torch.testing.assert_close(entropy(torch.zeros(2, 1)), torch.full((2,), 2.0).log())
+
+
+def test_expected_decisions_are_probabilities():
+    logit = torch.linspace(-CAP, CAP, 9)
+    torch.testing.assert_close(expected(0.5)("gate", logit, 0.5), (2 * logit).sigmoid())

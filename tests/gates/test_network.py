@@ -48,7 +48,7 @@ def test_routed_equals_dense_for_random_architectures_and_gates():
             inputs = random_inputs(size, trial, dtype=torch.float64)
             with torch.no_grad():
                 dense, routed = network.dense(inputs), network(inputs)
-                _, decisions = network.decided(network.encode(inputs), inputs, network.draw)
+                decisions = network.decided(network.encode(inputs), inputs, network.draw).decisions
             worst = max(worst, float((dense - routed).abs().max()))
             split += any(0 < float(d.mean()) < 1 for d in decisions.values())
     assert worst < 1e-9
@@ -61,7 +61,7 @@ def test_what_is_skipped_is_not_computed():
     rows: list[int] = []
     network.encoders["b"].stem.register_forward_hook(lambda module, given, out: rows.append(len(out.values)))
     with torch.no_grad():
-        _, decisions = network.decided(network.encode(inputs), inputs, network.draw)
+        decisions = network.decided(network.encode(inputs), inputs, network.draw).decisions
         wanted = int((decisions["node_1"] > 0).sum())
         rows.clear()
         network(inputs)
@@ -74,7 +74,7 @@ def test_a_batch_of_one_takes_plain_branches():
     network.encoders["b"].stem.register_forward_hook(lambda *_: calls.append("b"))
     inputs = random_inputs(30, 3, dtype=torch.float64)
     with torch.no_grad():
-        _, decisions = network.decided(network.encode(inputs), inputs, network.draw)
+        decisions = network.decided(network.encode(inputs), inputs, network.draw).decisions
         for row, wanted in enumerate(decisions["node_1"].tolist()):
             calls.clear()
             network({name: feature.rows(torch.tensor([row])) for name, feature in inputs.items()})
@@ -93,7 +93,7 @@ def test_stages_after_one_that_was_not_asked_for_are_not_run():
         network.encoders[name].register_forward_hook(hook)
 
     with torch.no_grad():
-        _, decisions = network.decided(network.encode(inputs), inputs, network.draw)
+        decisions = network.decided(network.encode(inputs), inputs, network.draw).decisions
         for name in rows:
             count(name)
         network(inputs)
@@ -109,10 +109,10 @@ def test_a_gate_of_what_a_sample_lacks_is_closed_and_of_all_it_has_open():
     inputs = random_inputs(40, 5, dtype=torch.float64)
     with torch.no_grad():
         features = network.encode(inputs)
-        _, decisions = network.decided(features, inputs, lambda name, logit, chance: torch.ones_like(logit))
+        decisions = network.decided(features, inputs, lambda name, logit, chance: torch.ones_like(logit)).decisions
         lacking = ~inputs["b"].present
         assert lacking.any() and not bool(decisions["node_1"][lacking].any())
-        _, decisions = network.decided(features, inputs, lambda name, logit, chance: torch.zeros_like(logit))
+        decisions = network.decided(features, inputs, lambda name, logit, chance: torch.zeros_like(logit)).decisions
         only = inputs["b"].present & ~inputs["a"].present & ~inputs["c"].present
         assert only.any() and bool(decisions["node_1"][only].all())
 

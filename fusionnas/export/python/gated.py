@@ -26,8 +26,8 @@ def gate_parts(network: GatedNetwork, names: Names, collected: Collected) -> lis
     lines = []
     for name, one in network.gates.items():
         assert isinstance(one, Gate)
-        features = one.hidden.weight.shape[1] // (width + 1)
-        lines.append(f"self.{names.gate(name)} = {gate}({features}, {width})")
+        outputs, seen = one.guess.weight.shape
+        lines.append(f"self.{names.gate(name)} = {gate}({seen // width}, {width}, {outputs})")
     for index in network.otherwise:
         around = network.passes[f"node_{index}"]
         assert isinstance(around, Linear)
