@@ -12,13 +12,14 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
 from ray import cloudpickle
+from ray.exceptions import RayError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -58,23 +59,19 @@ class Search:
     progress: Progress
     done: bool = False
     error: BaseException | None = None
-    _told: int = field(default=0)
+    _told: int = 0
 
-    def answer(self, what: str, *given: Any) -> Any:
-        """One question of rank 0.
-
-        Raises:
-            _Ended: this search cannot go on; ``error`` says why.
-        """
+    def answer(self, what: str, *given: Any) -> tuple[Any, bool]:
+        """To one question of rank 0, and whether the ranks are still wanted; where they are not, ``error`` says why."""
         answers: dict[str, Callable[..., Any]] = {
             "pace": self.pace, "load": self.checkpoint.load, "due": self.checkpoint.due, "save": self.checkpoint.save,
             "watch": self._watch, "done": self._take, "failed": self._fail,
         }  # fmt: skip
         try:
-            return answers[what](*given)
+            return answers[what](*given), True
         except Exception as error:
             self.error = error
-            raise _Ended from error
+            return None, False
 
     def _watch(self, facts: Mapping[str, Any]) -> None:
         if facts["epoch"] > self._told:
@@ -106,16 +103,35 @@ def train_on_ranks(search: Search, size: int, *, plugins: Sequence[str]) -> list
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     asked, answered = (Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here}) for _ in range(2))
-    folder = scratch_folder()
-    trainer = _trainer(size, folder, {
+    given = {
         "training": ray.put(cloudpickle.dumps(search.training)), "asked": asked, "answered": answered,
         "plugins": {plugin: Path(plugin).read_bytes() for plugin in plugins},
-    })  # fmt: skip
-    failures: list[Exception] = []
+    }  # fmt: skip
+    try:
+        for _ in range(ATTEMPTS):
+            failure = _fit(search, size, given)
+            if search.error is not None:
+                raise search.error
+            if search.done:
+                return search.training.history
+            if not _while_starting(failure):
+                break
+    finally:
+        for queue in (asked, answered):
+            queue.shutdown(force=True)
+    raise FusionNASError(
+        f"the ranks that train the supernet ended {ATTEMPTS} times, or found no room on the cluster: "
+        f"{_cause(failure)}; 'fusionnas resume' goes on from the last checkpoint"
+    )
+
+
+def _fit(search: Search, size: int, given: dict[str, Any]) -> Exception | None:
+    """Let Ray Train work, and answer rank 0 meanwhile; how Ray Train failed."""
+    folder, failures = scratch_folder(), list[Exception]()
 
     def fit() -> None:
         try:
-            trainer.fit()
+            _trainer(size, folder, given).fit()
         except Exception as error:
             failures.append(error)
 
@@ -123,19 +139,18 @@ def train_on_ranks(search: Search, size: int, *, plugins: Sequence[str]) -> list
     fitting = threading.Thread(target=fit, daemon=True)
     fitting.start()
     try:
-        _serve(search, fitting, asked, answered)
+        while fitting.is_alive():
+            with suppress(Empty):
+                asker, what, details = given["asked"].get(timeout=0.5)
+                given["answered"].put((asker, *search.answer(what, *details)))
     finally:
-        for queue in (asked, answered):
-            queue.shutdown(force=True)
         shutil.rmtree(folder, ignore_errors=True)
-    if search.error is not None:
-        raise search.error
-    if not search.done:
-        raise FusionNASError(
-            f"the ranks that train the supernet ended {ATTEMPTS} times, or found no room on the cluster: "
-            f"{_cause(failures)}; 'fusionnas resume' goes on from the last checkpoint"
-        )
-    return search.training.history
+    return failures[0] if failures else None
+
+
+def _while_starting(failure: Exception | None) -> bool:
+    """Whether a rank died while they were set up, after which Ray Train does not try again by itself."""
+    return isinstance(getattr(failure, "controller_failure", None), RayError)
 
 
 def _trainer(size: int, folder: Path, given: dict[str, Any]) -> Any:
@@ -153,19 +168,8 @@ def _trainer(size: int, folder: Path, given: dict[str, Any]) -> Any:
     )
 
 
-def _serve(search: Search, fitting: threading.Thread, asked: Queue, answered: Queue) -> None:
-    """Answer rank 0 until the training has ended, one way or another."""
-    while fitting.is_alive():
-        with suppress(Empty):
-            asker, what, given = asked.get(timeout=0.5)
-            try:
-                answered.put((asker, search.answer(what, *given), True))
-            except _Ended:
-                answered.put((asker, None, False))
-
-
-def _cause(failures: Sequence[Exception]) -> str:
-    lines = [line.strip() for error in failures for line in str(error).splitlines() if line.strip()]
+def _cause(failure: Exception | None) -> str:
+    lines = [line.strip() for line in str(failure or "").splitlines() if line.strip()]
     return lines[-1][:300] if lines else "no reason was given"
 
 

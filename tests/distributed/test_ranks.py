@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +23,24 @@ pytestmark = pytest.mark.slow
 EPOCHS = 5
 
 
+def command(folder: Path, *deaths: str) -> list[str]:
+    return [sys.executable, "-m", "tests.distributed.ranks_program", str(folder), str(EPOCHS), *deaths]
+
+
 def program(folder: Path, *deaths: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.distributed.ranks_program", str(folder), str(EPOCHS), *deaths]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command(folder, *deaths), capture_output=True, text=True, check=False, timeout=300)
+
+
+def rank_below(ancestor: int) -> int | None:
+    """The process of a rank that a search has started."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            process = int(folder.name)
+            while b"RayTrainWorker" in (folder / "cmdline").read_bytes() and process > 1:
+                process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+                if process == ancestor:
+                    return int(folder.name)
+    return None
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +73,17 @@ def test_a_search_that_is_killed_goes_on_with_its_ranks_to_the_same_bits(
     done = program(tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines()[0] in ("epoch 3", "epoch 4")  # what was saved before the kill
+    assert same_bits(torch.load(tmp_path / "state.pt"), undisturbed)
+
+
+def test_a_rank_that_is_killed_while_it_starts_changes_no_bit(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    with subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
+        while (rank := rank_below(search.pid)) is None and search.poll() is None:
+            time.sleep(0.05)
+        assert rank is not None
+        os.kill(rank, signal.SIGKILL)
+        told = search.communicate(timeout=300)
+    assert search.returncode == 0, told[1][-3000:]
     assert same_bits(torch.load(tmp_path / "state.pt"), undisturbed)
 
 
@@ -100,8 +130,8 @@ cluster.shutdown()
 
 
 def test_a_node_that_is_lost_with_its_rank_changes_no_bit(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
-    command = [sys.executable, "-c", LOST, str(tmp_path), str(EPOCHS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    lost = [sys.executable, "-c", LOST, str(tmp_path), str(EPOCHS)]
+    done = subprocess.run(lost, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines() == [f"epoch {n}" for n in range(1, EPOCHS + 1)]
     assert same_bits(torch.load(tmp_path / "state.pt"), undisturbed)
@@ -138,8 +168,8 @@ def search(home: Path, *options: str) -> subprocess.CompletedProcess[str]:
     space = write_toy(home)
     (home / "own.py").write_text(PLUGIN)
     space.write_text(space.read_text().replace("[additive, mlp]", "[tanh_sum, mlp]") + "plugins: [own.py]\n")
-    command = ["-m", "fusionnas", "search", "--space", str(space), "--run-dir", str(home / "run"), *options]
-    return subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, timeout=300)
+    words = ["-m", "fusionnas", "search", "--space", str(space), "--run-dir", str(home / "run"), *options]
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_a_search_with_a_plug_in_goes_on_from_two_ranks_as_from_one_process(tmp_path: Path) -> None:
