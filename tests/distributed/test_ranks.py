@@ -28,7 +28,7 @@ def command(folder: Path, *deaths: str) -> list[str]:
 
 
 def program(folder: Path, *deaths: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(folder, *deaths), capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command(folder, *deaths), capture_output=True, text=True, check=False, timeout=600)
 
 
 def rank_below(ancestor: int) -> int | None:
@@ -82,7 +82,7 @@ def test_a_rank_that_is_killed_while_it_starts_changes_no_bit(tmp_path: Path, un
             time.sleep(0.05)
         assert rank is not None
         os.kill(rank, signal.SIGKILL)
-        told = search.communicate(timeout=300)
+        told = search.communicate(timeout=600)
     assert search.returncode == 0, told[1][-3000:]
     assert same_bits(torch.load(tmp_path / "state.pt"), undisturbed)
 
@@ -131,7 +131,7 @@ cluster.shutdown()
 
 def test_a_node_that_is_lost_with_its_rank_changes_no_bit(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     lost = [sys.executable, "-c", LOST, str(tmp_path), str(EPOCHS)]
-    done = subprocess.run(lost, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(lost, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines() == [f"epoch {n}" for n in range(1, EPOCHS + 1)]
     assert same_bits(torch.load(tmp_path / "state.pt"), undisturbed)
@@ -169,7 +169,7 @@ def search(home: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (home / "own.py").write_text(PLUGIN)
     space.write_text(space.read_text().replace("[additive, mlp]", "[tanh_sum, mlp]") + "plugins: [own.py]\n")
     words = ["-m", "fusionnas", "search", "--space", str(space), "--run-dir", str(home / "run"), *options]
-    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_a_search_with_a_plug_in_goes_on_from_two_ranks_as_from_one_process(tmp_path: Path) -> None:
