@@ -44,6 +44,9 @@ def _panel(axes: Axes, rows: Sequence[dict[str, Any]], size: str) -> None:
     weights = list(dict.fromkeys(row["cost_weight"] for row in rows if row["network"] == "gated"))
     curve = [mean([row for row in rows if row["cost_weight"] == weight]) for weight in weights]
     axes.plot(*zip(*curve, strict=True), "o-", color=GATED, label="gated, by cost weight", markersize=4)
+    chosen = [row for row in rows if row.get("chosen")]
+    if chosen:
+        axes.plot(*mean(chosen), "o", color=GATED, fillstyle="none", markersize=10, label="chosen on select")
     for weight, (x, y) in zip(weights, curve, strict=True):
         axes.annotate(weight, (x, y), textcoords="offset points", xytext=(4, -9), fontsize=7, color=GATED)
     for label, mark, color in (("ungated", "s", INK), ("late fusion", "^", LATE)):

@@ -41,8 +41,23 @@ def test_a_set_has_a_row_per_network_and_all_stand_beside_the_ungated_one(
     assert [row["network"] for row in rows] == ["ungated", "late fusion", "gated", "gated"]
     assert rows[0]["points_lost"] == "+0.00" and rows[0]["saved_64"] == "+0.000"
     assert all(float(row[f"ms_{size}"]) > 0 for row in rows for size in bench.BATCHES)
-    assert (tmp_path / "dynamic.csv").read_text().startswith("set,seed,network,cost_weight,metric,score")
+    assert (tmp_path / "dynamic.csv").read_text().startswith("set,seed,network,cost_weight,chosen,metric,select")
+    assert [row["chosen"] for row in rows].count("*") == 1 and not rows[0]["chosen"]
     assert "<svg" in (tmp_path / "dynamic.svg").read_text()
+
+
+def row(weight: str, lost: float, cost: float, score: str = "0.5") -> dict[str, str]:
+    return {"set": "s", "network": "gated", "cost_weight": weight, "chosen": "", "select_lost": f"{lost:+.2f}",
+            "select_cost": f"{cost:.3f}", "score": score}  # fmt: skip
+
+
+def test_the_weight_is_chosen_on_select_by_means_over_seeds():
+    first = [row("0.1", 0.0, 0.8, "0.1"), row("0.2", 0.5, 0.5, "0.2"), row("0.3", 0.4, 0.2, "0.9")]
+    second = [row("0.1", 0.1, 0.9, "0.1"), row("0.2", -0.1, 0.6, "0.2"), row("0.3", 0.5, 0.1, "0.9")]
+    bench.choose(rows := first + second)
+    assert [one["cost_weight"] for one in rows if one["chosen"]] == ["0.2", "0.2"]
+    bench.choose(rows := [row("0.1", 2.0, 0.8), row("0.2", 1.0, 0.9)])  # all lose too much
+    assert [one["chosen"] for one in rows] == ["", "*"]
 
 
 def test_the_same_rows_give_the_same_picture(tmp_path: Path):
