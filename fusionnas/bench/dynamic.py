@@ -123,7 +123,7 @@ SETTINGS = {
         "sensors", ("modalities.acc.encoder=gru", "modalities.gyro.encoder=gru", "modalities.mag.encoder=gru",
                     "fusion.nodes=4", "fusion.inputs=[2,4]"),
         (_node("mlp", "acc.0", "gyro.0", "mag.0"), _node("mlp", "acc.1", "gyro.1", "mag.1"),
-         _node("mlp", "acc.2", "gyro.2", "mag.2", 1), _node("mlp", 0, 2)),
+         _node("mlp", "acc.2", "gyro.2", "mag.2", 1), _node("additive", 0, 2)),
         "node", (0.03, 0.1, 0.3), "accuracy", (12, 8),
     ),
 }  # fmt: skip
