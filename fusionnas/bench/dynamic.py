@@ -46,7 +46,7 @@ from fusionnas.training.scoring import scores
 from fusionnas.training.train import Schedule, train
 
 BATCHES = (1, 64, 256)
-SEEDS = 2
+SEEDS = 3
 TURNS = 40  # batches that are timed, at most
 TOLERATED = 0.3
 """Points that the chosen cost weight may lose on the select part."""
