@@ -58,6 +58,8 @@ def test_the_weight_is_chosen_on_select_by_means_over_seeds():
     assert [one["cost_weight"] for one in rows if one["chosen"]] == ["0.2", "0.2"]
     bench.choose(rows := [row("0.1", 2.0, 0.8), row("0.2", 1.0, 0.9)])  # all lose too much
     assert [one["chosen"] for one in rows] == ["", "*"]
+    bench.choose(rows := [row("0.1", -2.0, 0.8), row("0.2", -1.0, 0.4)])  # the ungated network was a poor draw
+    assert [one["chosen"] for one in rows] == ["*", ""]
 
 
 def test_the_same_rows_give_the_same_picture(tmp_path: Path):
