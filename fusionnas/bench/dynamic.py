@@ -125,7 +125,7 @@ SETTINGS = {
                     "fusion.nodes=4", "fusion.inputs=[2,4]"),
         (_node("mlp", "acc.0", "gyro.0", "mag.0"), _node("mlp", "acc.1", "gyro.1", "mag.1"),
          _node("mlp", "acc.2", "gyro.2", "mag.2", 1), _node("additive", 0, 2)),
-        "node", (0.03, 0.1, 0.3), "accuracy", (12, 8),
+        "node", (0.05, 0.15, 0.4), "accuracy", (12, 8),
     ),
 }  # fmt: skip
 
