@@ -16,100 +16,34 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fusionnas.bench.base import register_bench, write_table
+from fusionnas.bench.kill_ranks import kill_ranks
+from fusionnas.bench.kill_scene import Scene, Tally, setting
 from fusionnas.bench.nodes import Nodes
-from fusionnas.bench.victims import (
-    PHASES,
-    Life,
-    Outcome,
-    Victim,
-    known_results,
-    openings,
-    outcome,
-    phase_of,
-    write_space,
-)
+from fusionnas.bench.victims import PHASES, Life, Victim, known_results, phase_of
 from fusionnas.run.progress import Progress
 
 KILLS = 20
-"""Of workers, nodes and disks; of drivers, over the four phases."""
+"""Of workers, ranks, nodes and disks; of drivers, over the four phases."""
 DAMAGES = 1
 """Of every file."""
 
 
-@dataclass
-class Tally:
-    """What happened to one kind of victim in one phase."""
-
-    victim: str
-    phase: str
-    kills: int = 0
-    ends: int = 0
-    identical: int = 0
-    refused: int = 0
-    lost_results: int = 0
-    repeated_openings: int = 0
-    other: list[str] = field(default_factory=list)
-
-    def row(self, seconds: float) -> dict[str, Any]:
-        """For the table."""
-        values = {key: value for key, value in vars(self).items() if key != "other"}
-        return {**values, "unexpected": "; ".join(self.other), "seconds": f"{seconds:.0f}"}
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Where it happens.
-
-    Attributes:
-        folder: scratch.
-        life: how processes search; its run folder is replaced.
-        whole: what an undisturbed run found.
-        lasts: seconds that each phase took there.
-        dice: moments, victims, bits.
-    """
-
-    folder: Path
-    life: Life
-    whole: Outcome
-    lasts: dict[str, float]
-    dice: random.Random
-
-    def corner(self, name: str, seed: int) -> Scene:
-        """The same for one trial alone, with a folder and dice of its own."""
-        folder = self.folder / name.replace(" ", "-")
-        folder.mkdir(exist_ok=True)
-        return replace(self, folder=folder, dice=random.Random(f"{seed} {name}"))
-
-    def fresh(self, source: Path | None = None) -> Life:
-        """A life in a new run folder, begun from a copy of ``source``."""
-        run = self.folder / "run"
-        shutil.rmtree(run, ignore_errors=True)
-        if source is not None:
-            shutil.copytree(source, run)
-        return replace(self.life, run=run)
-
-    def judge(self, life: Life, tally: Tally) -> None:
-        """A run has ended: is it the undisturbed one?"""
-        tally.ends += 1
-        tally.identical += outcome(life.run) == self.whole
-        tally.repeated_openings += openings(life.run) - 1
-
-
 @register_bench("kills")
 def kills(output: Path, *, seed: int, workers: int, progress: Progress) -> list[dict[str, Any]]:
-    """Kills of the driver in each phase, of workers and nodes, full disks, and every file of a run folder damaged."""
+    """Kills of the driver in each phase, of workers, ranks, nodes; full disks; every file of a run folder damaged."""
     with tempfile.TemporaryDirectory() as folder:
         scene = setting(Path(folder), seed)
         each = -(-KILLS // len(PHASES))
         trials: dict[str, Callable[[Scene], Iterator[Tally]]] = {
             **{f"driver {phase}": partial(kill_driver, phase=phase, count=each) for phase in PHASES},
             "workers": partial(kill_workers, count=KILLS),
+            "ranks": partial(kill_ranks, count=KILLS),
             "nodes": partial(kill_nodes, count=KILLS),
             "disk": partial(fill_disk, count=KILLS),
             "unfinished run": partial(damage_unfinished, count=DAMAGES),
@@ -130,20 +64,6 @@ def kills(output: Path, *, seed: int, workers: int, progress: Progress) -> list[
                 progress.advance({"victim": done[-1]["victim"], "kills": sum(row["kills"] for row in done)})
     write_table(output, rows)
     return rows
-
-
-def setting(folder: Path, seed: int) -> Scene:
-    """The undisturbed run, and how long its phases took."""
-    life = Life(write_space(folder), folder / "whole")
-    victim, begun, lasts = Victim(life), time.monotonic(), dict.fromkeys(PHASES, 0.0)
-    phase = "search"
-    for stage in victim.stages():
-        lasts[phase] += time.monotonic() - begun
-        begun, phase = time.monotonic(), phase_of(stage)
-    victim.process.join()
-    lasts[phase] += time.monotonic() - begun
-    assert victim.process.exitcode == 0, "the undisturbed run failed"
-    return Scene(folder, life, outcome(life.run), lasts, random.Random(seed))
 
 
 def kill_driver(scene: Scene, phase: str, count: int) -> Iterator[Tally]:

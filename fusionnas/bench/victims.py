@@ -36,6 +36,8 @@ fusion: {nodes: 1, width: 8, inputs: 2, operators: [additive, mlp]}
 training: {epochs: 6, learning_rate: 0.01, batch_size: 32}
 search: {epochs: 6, heads: 8, rungs: [1], rescore: 2, finalists: 1, folds: 2, seeds: 1, random: 1}
 """
+RANKED = 60
+"""Epochs of a supernet on ranks, so that kills also meet it while it trains."""
 KEPT = ("architecture.json", "weights.safetensors", "preprocessing.json")
 PHASES = ("search", "retrain", "test", "export")
 
@@ -46,12 +48,13 @@ _PHASE = {
 }  # fmt: skip
 
 
-def write_space(folder: Path) -> Path:
-    """The space and its data: a label that both modalities decide together."""
+def write_space(folder: Path, *, ranks: int = 1) -> Path:
+    """The space and its data: a label that both modalities decide together. Several ranks train many more epochs."""
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 240, 4))
     np.savez(folder / "small.npz", a=a, b=b, label=(a[:, 0] * b[:, 0] > 0).astype(np.int64))
-    (folder / "small.yaml").write_text(SPACE)
+    ranked = SPACE.replace("search: {epochs: 6,", f"search: {{epochs: {RANKED}, data_parallel: {ranks},")
+    (folder / "small.yaml").write_text(SPACE if ranks == 1 else ranked)
     return folder / "small.yaml"
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fusionnas.bench.kill_ranks import kill_ranks
+from fusionnas.bench.kill_scene import Scene, setting
 from fusionnas.bench.kills import (
-    Scene,
     damage,
     damage_finished,
     damage_unfinished,
@@ -17,7 +18,6 @@ from fusionnas.bench.kills import (
     kill_nodes,
     kill_workers,
     kind_of,
-    setting,
 )
 from fusionnas.bench.victims import PHASES
 
@@ -36,8 +36,8 @@ def test_a_killed_driver_ends_the_same(scene: Scene, phase: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trial", [kill_workers, kill_nodes, fill_disk])
-def test_lost_workers_and_nodes_and_full_disks_change_nothing(scene: Scene, trial) -> None:
+@pytest.mark.parametrize("trial", [kill_workers, kill_ranks, kill_nodes, fill_disk])
+def test_lost_workers_ranks_and_nodes_and_full_disks_change_nothing(scene: Scene, trial) -> None:
     (tally,) = trial(scene.corner(trial.__name__, 1), 2)
     assert tally.kills >= 2 and tally.ends == tally.identical >= 1
     assert tally.lost_results == tally.repeated_openings == 0 and tally.other == []
