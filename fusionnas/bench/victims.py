@@ -36,7 +36,7 @@ fusion: {nodes: 1, width: 8, inputs: 2, operators: [additive, mlp]}
 training: {epochs: 6, learning_rate: 0.01, batch_size: 32}
 search: {epochs: 6, heads: 8, rungs: [1], rescore: 2, finalists: 1, folds: 2, seeds: 1, random: 1}
 """
-RANKED = 60
+RANKED = 20
 """Epochs of a supernet on ranks, so that kills also meet it while it trains."""
 KEPT = ("architecture.json", "weights.safetensors", "preprocessing.json")
 PHASES = ("search", "retrain", "test", "export")
