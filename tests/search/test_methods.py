@@ -162,7 +162,7 @@ def test_a_budget_of_epochs_is_kept_also_with_several_classes(name: str, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_budget_of_seconds_is_kept_to_a_step(name: str, tmp_path: Path) -> None:
-    limit, known = 4.0, space(SMALL, *quick(name, steps=100_000), "search.budget={seconds: 4}")
+    limit, known = 1.5, space(SMALL, *quick(name), "search.budget={seconds: 1.5}")
     with Run.create(tmp_path / "run", space=known, settings={}) as run:
         start = time.process_time()
         task = Task(Problem(known, data(SMALL), 3), run, QuietProgress(stages=False), clock=time.process_time)
@@ -170,7 +170,6 @@ def test_a_budget_of_seconds_is_kept_to_a_step(name: str, tmp_path: Path) -> Non
         spent = time.process_time() - start
         told = [0.0, *sorted(facts["seconds"] for facts in run.recorded("budget"))]
     step = max(later - earlier for earlier, later in itertools.pairwise(told))
-    print(f"{name}: {spent:.2f} s, last told {told[-1]:.2f}, step {step:.2f}")
     assert spent <= 1.05 * limit + step
 
 
