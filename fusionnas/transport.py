@@ -53,7 +53,9 @@ def _rounded(plan: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The nearest plan (B, N, M) with marginals ``rows`` (B, N, 1) and ``columns`` (B, 1, M): the rest is spread."""
     plan = plan * (rows / plan.sum(2, keepdim=True).clamp_min(1e-30)).clamp_max(1)
     plan = plan * (columns / plan.sum(1, keepdim=True).clamp_min(1e-30)).clamp_max(1)
-    more, wide = rows - plan.sum(2, keepdim=True), columns - plan.sum(1, keepdim=True)
+    # What is missing is never less than nothing but for rounding, and then nothing is left to divide by.
+    more = (rows - plan.sum(2, keepdim=True)).clamp_min(0)
+    wide = (columns - plan.sum(1, keepdim=True)).clamp_min(0)
     return plan + more * wide / more.sum(1, keepdim=True).clamp_min(1e-30)
 
 

@@ -26,6 +26,13 @@ def test_a_plan_has_even_marginals_over_real_tokens_and_none_over_padding() -> N
         assert torch.allclose(plan[sample].sum(1), a / a.sum(), atol=1e-5)
 
 
+@pytest.mark.parametrize(("first", "second"), [(1, 4), (2, 4), (3, 4), (4, 4)])
+def test_rounding_leaves_no_weight_below_nothing(first: int, second: int) -> None:
+    cost = torch.rand(400, first, second, generator=torch.Generator().manual_seed(0)) * 2
+    plan = transport(cost, torch.ones(400, first) > 0, torch.ones(400, second) > 0)
+    assert plan.min() >= 0 and torch.allclose(plan.sum((1, 2)), torch.ones(400), atol=1e-5)
+
+
 def test_the_plan_is_the_best_assignment() -> None:
     from scipy.optimize import linear_sum_assignment
 

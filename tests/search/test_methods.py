@@ -185,9 +185,12 @@ def test_a_space_of_one_modality_and_one_node_will_do(name: str, tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_finds_the_two_modalities_that_decide_which_one_draw_in_six_does(name: str, tmp_path: Path) -> None:
-    found = search(name, tmp_path / "run", space(PLANTED, *quick(name, steps=40)), data(PLANTED), seed=0)
-    assert set(found.finalists[0].modalities) >= {"a", "b"}, str(found.finalists[0])
+def test_mostly_finds_the_two_modalities_that_decide_which_one_draw_in_six_does(name: str, tmp_path: Path) -> None:
+    known, chosen = space(PLANTED, *quick(name, steps=40)), []
+    for seed in range(3):
+        found = search(name, tmp_path / str(seed), known, data(PLANTED), seed=seed)
+        chosen.append(found.finalists[0])
+    assert sum(set(architecture.modalities) >= {"a", "b"} for architecture in chosen) >= 2, list(map(str, chosen))
 
 
 @pytest.mark.parametrize("name", NAMES)
