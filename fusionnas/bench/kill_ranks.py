@@ -36,7 +36,7 @@ def kill_ranks(scene: Scene, count: int) -> Iterator[Tally]:
 def _kill_one(scene: Scene, victim: Victim, *, after: float) -> bool:
     """Once there are ranks, and some seconds later; False if the supernet was trained before."""
     killed = False
-    while not killed and victim.process.is_alive() and not victim.said.poll(0):
+    while not killed and victim.process.is_alive() and not _over(victim):
         found = ranks_of(victim)
         if not found:
             time.sleep(0.05)
@@ -48,6 +48,11 @@ def _kill_one(scene: Scene, victim: Victim, *, after: float) -> bool:
                 os.kill(scene.dice.choice(found), signal.SIGKILL)
                 killed = True
     return killed
+
+
+def _over(victim: Victim) -> bool:
+    """Whether the next stage has begun, or the search has ended."""
+    return any(kind != "told" for kind, _ in victim.messages(0))
 
 
 def ranks_of(victim: Victim) -> list[int]:

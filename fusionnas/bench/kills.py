@@ -61,8 +61,8 @@ def kills(output: Path, *, seed: int, workers: int, progress: Progress) -> list[
         with ThreadPoolExecutor(workers) as pool:
             for done in pool.map(timed, trials):
                 rows += done
+                write_table(output, rows)
                 progress.advance({"victim": done[-1]["victim"], "kills": sum(row["kills"] for row in done)})
-    write_table(output, rows)
     return rows
 
 
