@@ -204,7 +204,7 @@ def slot_product(factors: Tensor) -> Tensor:
 
 
 def by_slot(values: Tensor) -> tuple[Tensor, ...]:
-    """What a :class:`~fusionnas.layers.SlotLinear` gave (..., k, D), slot by slot; so its gradient lies as it does."""
+    """What a ``SlotLinear`` gave (..., k, D), slot by slot; so its gradient lies as it does."""
     place = max(values.dim() - 3, 0)
     return values.movedim(-2, place).unbind(place)
 
