@@ -65,6 +65,7 @@ class Setting:
         weights: cost weights of the curve.
         metric: score.
         epochs: of the first and the second stage; the ungated network trains for the sum.
+        data_path: where the data lie; None: where they usually do.
     """
 
     space: str
@@ -74,6 +75,12 @@ class Setting:
     weights: tuple[float, ...]
     metric: str
     epochs: tuple[int, int]
+    data_path: Path | None = None
+
+    def loaded(self) -> tuple[SearchSpace, Dataset]:
+        """The space, and its data from ``data_path`` (None: from where they usually lie)."""
+        space = SearchSpace.load(self.space, self.overrides)
+        return space, load_dataset(space, data_path=self.data_path)
 
 
 @dataclass(frozen=True)
@@ -132,11 +139,20 @@ SETTINGS = {
 @register_bench("dynamic")
 def dynamic(output: Path, *, seed: int, workers: int, progress: Progress) -> list[dict[str, Any]]:
     """Gated against ungated networks on PhysioNet 2012, avdigits and sensors: score and milliseconds."""
-    jobs = list(itertools.product(SETTINGS, range(seed, seed + SEEDS)))
+    rows = measured(SETTINGS, seed=seed, workers=workers, progress=progress)
+    choose(rows)
+    write_table(output, rows)
+    write_plot(output.with_suffix(".svg"), rows)
+    return rows
+
+
+def measured(settings: Mapping[str, Setting], *, seed: int, workers: int, progress: Progress) -> list[dict[str, Any]]:
+    """Rows of all settings, ``SEEDS`` seeds each."""
+    jobs = list(itertools.product(settings, range(seed, seed + SEEDS)))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        problems = {name: _problem(setting) for name, setting in SETTINGS.items()}
+        problems = {name: _problem(setting) for name, setting in settings.items()}
         progress.stage("training", len(jobs))
         trained = dict(zip(jobs, _trained(jobs, problems, workers, progress), strict=True))
         progress.stage("measuring", len(jobs))
@@ -144,17 +160,13 @@ def dynamic(output: Path, *, seed: int, workers: int, progress: Progress) -> lis
         for (name, one), states in trained.items():
             rows += list(_rows(name, problems[name], one, states))
             progress.advance({"set": name})
-        choose(rows)
     finally:
         torch.set_num_threads(threads)
-    write_table(output, rows)
-    write_plot(output.with_suffix(".svg"), rows)
     return rows
 
 
 def _problem(setting: Setting) -> Problem:
-    space = SearchSpace.load(setting.space, setting.overrides)
-    dataset = load_dataset(space)
+    space, dataset = setting.loaded()
     architecture = space.architecture(setting.nodes)
     costs = measure_costs(space, dataset.search.signature, batch=BATCHES[1], also=[architecture])
     return Problem(setting, space, dataset, architecture, costs)
@@ -181,8 +193,8 @@ def _trained(
 def _train_loaded(setting: Setting, costs: Costs, seed: int) -> Mapping[str, Mapping[str, Tensor]]:
     """As ``_train``, in a process that loads the data itself; costs are those measured in the first one."""
     torch.set_num_threads(1)
-    space = SearchSpace.load(setting.space, setting.overrides)
-    return _train(Problem(setting, space, load_dataset(space), space.architecture(setting.nodes), costs), seed)
+    space, dataset = setting.loaded()
+    return _train(Problem(setting, space, dataset, space.architecture(setting.nodes), costs), seed)
 
 
 def _train(problem: Problem, seed: int) -> Mapping[str, Mapping[str, Tensor]]:
