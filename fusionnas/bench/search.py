@@ -21,6 +21,7 @@ PARTS: dict[str, Part] = {
     "pairs": lambda seed, workers, progress: pairs(seed),
     "second_order": lambda seed, workers, progress: second_order(seed),
     "stacked": lambda seed, workers, progress: stacked(),
+    "stacked_compiled": lambda seed, workers, progress: stacked(backend="inductor"),
     "chosen": lambda seed, workers, progress: chosen(),
     "halving": lambda seed, workers, progress: [
         *halving(seed, 1, progress, heads=5_000, bar="<= 12 s"),

@@ -39,15 +39,18 @@ LEVELS = {5_000: (1, 2), 20_000: (2, 2), 1_000_000: (2, 3)}
 """Levels and nodes of the quadrants' space that has at least so many architectures."""
 
 
-def stacked(*, steps: int = 4) -> list[Row]:
-    """A member's training step, in a stack and alone; width 16, batch 64."""
-    settings = HeadSettings(16, 10, 64)
+def stacked(*, steps: int = 4, backend: str = "") -> list[Row]:
+    """A member's training step, in a stack (compiled, where a ``backend`` is given) and alone; width 16, batch 64."""
+    settings, how, bar = HeadSettings(16, 10, 64), " compiled" if backend else "", ">= 12" if backend else ">= 8"
     rows = []
     for names in KINDS:
         count = largest_stack(settings)
         ours = _heads(HeadStack, names, count, settings)
+        if backend:
+            assert isinstance(ours, HeadStack)
+            ours.compile(dynamic=False, backend=backend)
         each = _per_step(ours, _heads(SequentialHeads, names, 8, settings), settings, steps)
-        rows.append(compared(f"{count} stacked heads, per head and step", " -> ".join(names), each, "", ">= 8"))
+        rows.append(compared(f"{count} stacked heads{how}, per head and step", " -> ".join(names), each, "", bar))
     return rows
 
 

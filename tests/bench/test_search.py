@@ -9,7 +9,7 @@ import torch
 
 from fusionnas.bench.alternated import alternated, one_thread
 from fusionnas.bench.search import DEFAULT, PARTS, search
-from fusionnas.bench.search_heads import LEVELS, _contest, _problem, chosen
+from fusionnas.bench.search_heads import LEVELS, _contest, _problem, chosen, stacked
 from fusionnas.bench.search_steps import _as_published, _errors, _exact, compared, compiled, scene
 from fusionnas.errors import InputError
 from fusionnas.run.progress import QuietProgress
@@ -52,6 +52,13 @@ def test_the_compiled_supernet_computes_what_the_plain_loop_does() -> None:
     assert row["setting"].startswith("batch 8, compiled in ") and float(row["ratio"]) > 0
     loss, gradients = (float(part.split()[-1]) for part in row["error"].split(", "))
     assert loss < 1e-5 and gradients < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own
+def test_compiled_stacks_stand_beside_heads_one_by_one() -> None:
+    rows = stacked(steps=1, backend="eager")
+    assert all("stacked heads compiled" in row["part"] and float(row["ratio"]) > 1 for row in rows)
 
 
 def test_a_row_says_ratio_and_milliseconds() -> None:
