@@ -123,7 +123,8 @@ def settled(
     space, folder = _over(space, data, data_path, dataset)
     place = None if folder is None else str(folder)
     # The space names its data.
-    return space, dataset, {"data": None, "data_path": place, "seed": seed, "folder": str(space.folder)}
+    settings = {"data": None, "data_path": place, "seed": seed, "folder": str(space.folder)}
+    return space, dataset, {**settings, "device": space.file.execution.device}
 
 
 def begun(
@@ -163,11 +164,14 @@ def executor_for(space: SearchSpace, workers: int | None, ray: str | None, progr
     """Where the trainings of a space run.
 
     Raises:
-        InputError: the cluster cannot be joined, or has no room for the ranks of ``search.data_parallel``.
+        InputError: the cluster cannot be joined, or has no room for the ranks of ``search.data_parallel``; or there is
+            no GPU, but ``execution.device`` asks for one.
     """
+    from fusionnas.device import check_device
     from fusionnas.execution import make_executor
     from fusionnas.search.ranks import check_ranks
 
+    check_device(space.file.execution.device, ray=ray is not None, gpus=space.file.execution.gpus)
     executor = make_executor(
         workers, ray=ray, gpus=space.file.execution.gpus, plugins=space.file.plugins, tell=progress.message
     )

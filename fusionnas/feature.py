@@ -37,6 +37,10 @@ class Feature(NamedTuple):
         """The samples ``index`` (unstacked features only)."""
         return Feature(self.values[index], self.mask[index], self.present[index])
 
+    def to(self, device: torch.device) -> Feature:
+        """The same on a device; nothing is copied that is there."""
+        return Feature(self.values.to(device), self.mask.to(device), self.present.to(device))
+
     def only(self, there: Tensor) -> Feature:
         """The same where ``there`` (B,) is True; the other samples lack it (unstacked features only)."""
         here = there.reshape(-1, *[1] * (self.values.dim() - 1))

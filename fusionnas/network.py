@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionnas.architecture import Architecture, NodeRef, Point, Source
+from fusionnas.device import device_of
 from fusionnas.encoders.encoder import Encoder
 from fusionnas.errors import SpaceError
 from fusionnas.feature import Feature, Signature, pool
@@ -229,14 +230,15 @@ def encode_frozen(
 
 
 def encoded_rows(encoded: Encoded, index: Tensor) -> dict[str, list[Feature]]:
-    """The samples ``index`` of ``encode_frozen``'s result."""
+    """The samples ``index`` of ``encode_frozen``'s result, on whatever device."""
     return {name: [level.rows(index) for level in levels] for name, levels in encoded.items()}
 
 
 @torch.no_grad()
 def predict(network: FusionNetwork, inputs: Mapping[str, Feature], *, size: int = 512) -> Tensor:
-    """Logits (N, C) in eval mode, computed in batches of ``size``."""
+    """Logits (N, C) in eval mode, where the inputs are; computed in batches of ``size``, where the network is."""
     network.eval()
-    count = len(next(iter(inputs.values())).present)
-    batches = torch.arange(count).split(size)
-    return torch.cat([network({name: f.rows(index) for name, f in inputs.items()}) for index in batches])
+    there, home = device_of(network), next(iter(inputs.values())).present.device
+    batches = torch.arange(len(next(iter(inputs.values())).present)).split(size)
+    rows = ({name: feature.rows(index).to(there) for name, feature in inputs.items()} for index in batches)
+    return torch.cat([network(batch) for batch in rows]).to(home)

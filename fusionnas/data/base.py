@@ -9,7 +9,7 @@ is sealed: opening it is an act that the run records.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -83,11 +83,19 @@ class Part:
     def __len__(self) -> int:
         return len(self.target)
 
+    def to(self, device: torch.device) -> Part:
+        """The same with inputs and target on a device; nothing is copied that is there."""
+        return replace(
+            self, inputs={name: feature.to(device) for name, feature in self.inputs.items()},
+            target=self.target.to(device),
+        )  # fmt: skip
+
     def rows(self, index: Tensor) -> Part:
-        """The samples ``index``."""
+        """The samples ``index``, which is on the CPU, wherever the part is."""
+        there = index.to(self.target.device)
         return Part(
-            {name: feature.rows(index) for name, feature in self.inputs.items()},
-            self.target[index],
+            {name: feature.rows(there) for name, feature in self.inputs.items()},
+            self.target[there],
             self.ids[index.numpy()],
             self.groups[index.numpy()],
         )
@@ -121,6 +129,10 @@ class SearchData:
     alpha: Part
     select: Part
     signature: Signature
+
+    def to(self, device: torch.device) -> SearchData:
+        """The same on a device."""
+        return SearchData(self.train.to(device), self.alpha.to(device), self.select.to(device), self.signature)
 
     def all(self) -> Part:
         """train + alpha + select, for the final refit."""

@@ -1,4 +1,4 @@
-"""A supernet on ranks: workers of Ray Train's TorchTrainer, one gloo process group.
+"""A supernet on ranks: workers of Ray Train's TorchTrainer, one process group: gloo on CPUs, nccl with a GPU each.
 
 The search ships the training to the ranks and answers what rank 0 asks: how far it is, whether to save, where to go on.
 So its run folder has one writer, and no rank needs to see it. When a rank or a node dies, all ranks start again from
@@ -12,18 +12,21 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
+import ray.train.torch
+import torch
 from ray import cloudpickle
 from ray.exceptions import RayError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from fusionnas.device import compute_device, on_cpu
 from fusionnas.distributed.shipping import load_plugins
 from fusionnas.errors import FusionNASError
 from fusionnas.execution.base import ATTEMPTS
@@ -87,9 +90,15 @@ class Search:
         raise FusionNASError(message)
 
 
-def room_for_ranks() -> int:
-    """CPUs of the cluster that this process is connected to."""
-    return int(ray.cluster_resources().get("CPU", 0))
+def room_for_ranks() -> dict[str, int]:
+    """CPUs and GPUs of the cluster that this process is connected to."""
+    found = ray.cluster_resources()
+    return {unit: int(found.get(unit, 0)) for unit in ("CPU", "GPU")}
+
+
+def device_for_ranks(asked: str, size: int, gpus: int) -> str:
+    """"cpu" or "cuda", for all ranks alike: with ``auto``, cuda where the cluster has a GPU for each."""
+    return asked if asked != "auto" else "cuda" if gpus >= size else "cpu"
 
 
 def train_on_ranks(search: Search, size: int, *, plugins: Sequence[str]) -> list[Row]:
@@ -105,6 +114,7 @@ def train_on_ranks(search: Search, size: int, *, plugins: Sequence[str]) -> list
     asked, answered = (Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here}) for _ in range(2))
     given = {
         "training": ray.put(cloudpickle.dumps(search.training)), "asked": asked, "answered": answered,
+        "device": device_for_ranks(search.training.recipe.device, size, room_for_ranks()["GPU"]),
         "plugins": {plugin: Path(plugin).read_bytes() for plugin in plugins},
     }  # fmt: skip
     try:
@@ -154,12 +164,15 @@ def _while_starting(failure: Exception | None) -> bool:
 
 
 def _trainer(size: int, folder: Path, given: dict[str, Any]) -> Any:
+    gpus = 1 if given["device"] == "cuda" else 0
     again: dict[str, Any] = {"max_failures": ATTEMPTS - 1, "controller_failure_limit": ATTEMPTS - 1}
     return TorchTrainer(
         _as_rank,
         train_loop_config=given,
-        torch_config=TorchConfig(backend="gloo", timeout_s=PATIENCE),
-        scaling_config=ray.train.ScalingConfig(num_workers=size, resources_per_worker={"CPU": 1}),
+        torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=PATIENCE),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=size, use_gpu=bool(gpus), resources_per_worker={"CPU": 1, "GPU": gpus}
+        ),
         run_config=ray.train.RunConfig(
             name=f"ranks-{secrets.token_hex(4)}",  # a name that was used before would be carried on
             storage_path=str(folder),
@@ -181,7 +194,7 @@ class _Desk(Checkpoint):
 
     def ask(self, what: str, *given: Any) -> Any:
         """What the search says; answers to a rank 0 that died before are passed over."""
-        self._asked.put((self._name, what, given))
+        self._asked.put((self._name, what, on_cpu(given)))
         while True:
             name, value, wanted = self._answered.get(timeout=PATIENCE)
             if name == self._name:
@@ -204,7 +217,11 @@ def _as_rank(given: dict[str, Any]) -> None:
     """One rank, from its start to its end."""
     load_plugins(given["plugins"])
     training: SupernetTraining = cloudpickle.loads(ray.get(given["training"]))
-    ranks, desk = TorchRanks(), _Desk(given["asked"], given["answered"])
+    training.recipe = replace(training.recipe, device=given["device"])
+    if given["device"] == "cuda":
+        torch.cuda.set_device(ray.train.torch.get_device())  # ranks of one node see each other's GPUs
+    ranks = TorchRanks(compute_device(given["device"]))
+    desk = _Desk(given["asked"], given["answered"])
     with one_thread(), suppress(_Ended):
         try:
             training.run(

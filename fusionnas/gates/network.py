@@ -191,7 +191,8 @@ class Pass:
 
     def cascade(self, inputs: Mapping[str, Feature]) -> dict[str, Tensor]:
         """Encode stage after stage for the samples that go on; (B,) per modality, for which it was run."""
-        network, rows, empty = self.network, torch.arange(self.size), next(self.network.parameters())
+        network, empty = self.network, next(self.network.parameters())
+        rows = torch.arange(self.size, device=empty.device)
         active: dict[str, Tensor] = {}
         for stage, names in enumerate(network.stages):
             if stage and len(rows):

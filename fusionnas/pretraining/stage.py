@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from fusionnas.data.base import Part, SearchData
+from fusionnas.device import compute_device, placed
 from fusionnas.encoders.encoder import SearchableEncoder
 from fusionnas.pretraining.base import Batch, Encoders, Kit, Term, objectives
 from fusionnas.pretraining.context import Context
 from fusionnas.run.unit import Checkpoint, Result
 from fusionnas.training.optimizer import cosine, make_optimizer
-from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.randomness import derive, random_state, seeded, set_random_state
 from fusionnas.training.recipe import Recipe
 from fusionnas.training.train import finite
 
@@ -34,13 +36,15 @@ def pretrain_unlabelled(
     """Train on the inputs of train and alpha for ``pretrain.epochs`` epochs; a pure function of the arguments.
 
     Raises:
-        FusionNASError: the loss is not finite.
+        FusionNASError: the loss is not finite. InputError: ``execution.device`` is not there.
     """
     assert space.file.pretrain is not None
-    epochs, part = space.file.pretrain.epochs, Part.concat(data.train, data.alpha)
+    device = compute_device(space.file.execution.device)
+    epochs, part = space.file.pretrain.epochs, Part.concat(data.train, data.alpha).to(device)
     batches = torch.Generator().manual_seed(derive(seed, "pretraining", "batches"))
-    with seeded(derive(seed, "pretraining")):
+    with seeded(derive(seed, "pretraining")), ExitStack() as stack:
         loop = _Loop(space, data, len(part))
+        stack.enter_context(placed(device, loop.encoders, loop.beside))
         if (saved := checkpoint.load()) is not None:
             loop.restore(saved, batches)
         while len(loop.history) < epochs:
@@ -129,7 +133,7 @@ class _Loop:
     def saved(self, batches: torch.Generator) -> dict[str, Any]:
         return {
             "encoders": self.encoders.state_dict(), "beside": self.beside.state_dict(), "history": self.history,
-            "optimizer": self.optimizer.state_dict(), "torch": torch.get_rng_state(), "batches": batches.get_state(),
+            "optimizer": self.optimizer.state_dict(), **random_state(), "batches": batches.get_state(),
         }  # fmt: skip
 
     def restore(self, saved: Mapping[str, Any], batches: torch.Generator) -> None:
@@ -137,5 +141,5 @@ class _Loop:
         self.beside.load_state_dict(saved["beside"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.history = saved["history"]
-        torch.set_rng_state(saved["torch"])
+        set_random_state(saved)
         batches.set_state(saved["batches"])

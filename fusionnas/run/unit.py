@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionnas.device import on_cpu
 from fusionnas.errors import Stopped
 from fusionnas.run.files import sha256, write_atomic
 from fusionnas.run.plain import from_plain, to_plain
@@ -76,7 +77,7 @@ class Checkpoint:
         if self._folder is None:
             return
         buffer = io.BytesIO()
-        torch.save(dict(state), buffer)
+        torch.save(on_cpu(dict(state)), buffer)
         data = buffer.getvalue()
         saved = self._saved()
         number = int(saved[-1].name.split("-")[0]) + 1 if saved else 0

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionnas.data.base import Part, SearchData
+from fusionnas.device import compute_device, placed
 from fusionnas.errors import FusionNASError
 from fusionnas.feature import Feature
 from fusionnas.layers import Dropout
@@ -32,7 +33,7 @@ from fusionnas.space.schema import Search
 from fusionnas.supernet import Alphas, Mixing, Supernet, choices
 from fusionnas.training.method import Methods, Reads, Trainee
 from fusionnas.training.optimizer import cosine, make_optimizer
-from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.randomness import derive, random_state, seeded, set_random_state
 from fusionnas.training.ranks import Alone, Ranks, own_rows, summed_backward
 from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import nll
@@ -162,9 +163,20 @@ class SupernetTraining:
             ranks: who shares the batches; pace, checkpoint and watch are those of rank 0. None: nobody.
 
         Raises:
-            FusionNASError: the loss is not finite, or the ranks do not agree.
+            FusionNASError: the loss is not finite, or the ranks do not agree. InputError: the device is not there.
         """
-        self.ranks = ranks = ranks or Alone()
+        device, data = compute_device(self.recipe.device), self.data
+        with placed(device, self.supernet, self.methods):
+            self.data = data.to(device)
+            try:
+                return self._run(pace, checkpoint, watch, ranks or Alone())
+            finally:
+                self.data, self.train = data, data.train
+
+    def _run(
+        self, pace: Pace, checkpoint: Checkpoint, watch: Callable[[Mapping[str, Any]], None], ranks: Ranks
+    ) -> list[Row]:
+        self.ranks = ranks
         with seeded(derive(self.seed, "dropout")):
             if (saved := ranks.agreed(checkpoint.load)) is not None:
                 self.restore(saved)
@@ -314,7 +326,7 @@ class SupernetTraining:
             "supernet": self.supernet.state_dict(), "alphas": self.alphas.state_dict(),
             "weights": self.weights.state_dict(), "steps": self.steps.state_dict(),
             "methods": self.methods.state_dict(),
-            "torch": torch.get_rng_state(), "batches": self.generator.get_state(), "history": self.history,
+            **random_state(), "batches": self.generator.get_state(), "history": self.history,
         }  # fmt: skip
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -324,7 +336,7 @@ class SupernetTraining:
         self.weights.load_state_dict(saved["weights"])
         self.steps.load_state_dict(saved["steps"])
         self.methods.load_state_dict(saved["methods"])
-        torch.set_rng_state(saved["torch"])
+        set_random_state(saved)
         self.generator.set_state(saved["batches"])
         self.history = saved["history"]
 

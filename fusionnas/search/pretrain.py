@@ -72,8 +72,9 @@ def _alone(
         with seeded(derive(seed, "pretrain", name)):
             network = build(space, space.architecture([], output=top(space, name)), data.signature)
         schedule = Schedule(data.select, training.epochs, training.epochs)
+        recipe = Recipe(training, device=space.file.execution.device)
         trained = train(
-            network, data.train, schedule, Recipe(training), seed=derive(seed, "pretrain", name),
+            network, data.train, schedule, recipe, seed=derive(seed, "pretrain", name),
             checkpoint=checkpoint, watch=progress.advance,
         )  # fmt: skip
         return Result({"epoch": trained.epoch, "loss": trained.loss}, dict(network.encoders[name].state_dict()))

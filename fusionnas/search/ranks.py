@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 
+import torch
+
 from fusionnas.errors import InputError
 from fusionnas.execution.choose import cores, make_executor
 from fusionnas.run.unit import Checkpoint
@@ -32,7 +34,7 @@ def train_supernet(task: Task, training: SupernetTraining, pace: Pace, checkpoin
 
 
 def check_ranks(space: SearchSpace, *, ray: str | None) -> None:
-    """Whether the ranks that a space asks for have a core each; of a cluster, once it is joined.
+    """Whether the ranks that a space asks for have a core, and a GPU, each; of a cluster, once it is joined.
 
     Raises:
         InputError: they have not.
@@ -41,13 +43,15 @@ def check_ranks(space: SearchSpace, *, ray: str | None) -> None:
     if size == 1:
         return
     if ray is None:
-        room, where, advice = cores(), "this machine", "or join a cluster that has more (--ray HOST:PORT)"
+        room, where = {"CPU": cores(), "GPU": torch.cuda.device_count()}, "this machine"
+        advice = "or join a cluster that has more (--ray HOST:PORT)"
     else:
         from fusionnas.distributed.ranks import room_for_ranks
 
         room, where, advice = room_for_ranks(), "the cluster", "or add nodes"
-    if size > room:
-        raise InputError(
-            f"search.data_parallel: given {size}, but {where} has {room} CPUs and every rank needs one; "
-            f"give {room} or fewer, {advice}"
-        )
+    for unit in ("CPU", "GPU") if space.file.execution.device == "cuda" else ("CPU",):
+        if size > room[unit]:
+            raise InputError(
+                f"search.data_parallel: given {size}, but {where} has {room[unit]} {unit}s and every rank needs one; "
+                f"give {max(1, room[unit])} or fewer, {advice}"
+            )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fusionnas.architecture import Architecture
 from fusionnas.data.base import Part
+from fusionnas.device import compute_device, placed
 from fusionnas.errors import FusionNASError
 from fusionnas.execution import Call, Failure, completed
 from fusionnas.gates.network import GatedNetwork
@@ -109,7 +110,8 @@ def train_job(problem: Problem, job: Job, checkpoint: Checkpoint, watch: Watch |
         )
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     if schedule.select is not None:
-        tensors["held_out"] = predict(network, schedule.select.inputs)
+        with placed(compute_device(problem.space.file.execution.device), network):
+            tensors["held_out"] = predict(network, schedule.select.inputs)
     facts = {"epoch": trained.epoch, "loss": trained.loss, "history": trained.history, **trained.notes}
     return Result(facts, tensors)
 

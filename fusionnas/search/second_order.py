@@ -11,12 +11,14 @@ differences (``differences=True``) are there to compare with; in 32-bit floats t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from fusionnas.training.randomness import random_state, set_random_state, unchanged
 
 Loss = Callable[[], Tensor]
 Total = Callable[[list[Tensor]], list[Tensor]]
@@ -43,7 +45,7 @@ def second_order_gradient(
         differences: central differences (equation 8, step 0.01 / norm) instead of differentiating twice.
         total: gradients of these losses -> of the whole losses, where several processes share them; keeps no graph.
     """
-    random = torch.get_rng_state()
+    random = random_state()
     with twice_differentiable():
         inner = _gradient(training(), weights, create_graph=not differences)
     with _moved(weights, total(inner), -rate):
@@ -58,14 +60,18 @@ def second_order_gradient(
 
 
 def _by_differences(
-    training: Loss, weights: Sequence[nn.Parameter], alphas: Sequence[nn.Parameter], outer: list[Tensor], random: Tensor
+    training: Loss,
+    weights: Sequence[nn.Parameter],
+    alphas: Sequence[nn.Parameter],
+    outer: list[Tensor],
+    random: Mapping[str, Tensor],
 ) -> list[Tensor]:
     """Equation 8; both evaluations draw the dropout of the inner step."""
     step = 0.01 / float(torch.sqrt(sum((v.square().sum() for v in outer), torch.zeros(()))))
     sides = []
     for sign in (1, -1):
-        with torch.random.fork_rng(devices=[]), _moved(weights, outer, sign * step):
-            torch.set_rng_state(random)
+        with unchanged(), _moved(weights, outer, sign * step):
+            set_random_state(random)
             sides.append(_gradient(training(), alphas))
     return [(up - down) / (2 * step) for up, down in zip(*sides, strict=True)]
 

@@ -57,6 +57,12 @@ class Mixing:
             output=groups["output"][0],
         )
 
+    def to(self, device: torch.device) -> Mixing:
+        """The same on a device; itself where it is there."""
+        if self.output.device == device:
+            return self
+        return Mixing.of({name: rows.to(device) for name, rows in self.groups().items()})
+
     def rounded(self) -> dict[str, list[list[float]]]:
         """``groups`` as plain data of six decimals, to look at."""
         return {name: [[round(w, 6) for w in row] for row in rows.tolist()] for name, rows in self.groups().items()}
@@ -64,6 +70,8 @@ class Mixing:
 
 class Alphas(nn.Module):
     """Architecture parameters in named groups: ``alpha`` slots, ``gamma`` operators, ``beta`` layers, ``output``.
+
+    They stay on the CPU wherever the supernet is: a few hundred numbers, which methods look at all the time.
 
     They start at zero (a uniform mixture). A closed choice counts as minus infinity: one that a method has given up
     (:meth:`close`), and "nothing" for a slot that may not stay empty.

@@ -84,13 +84,16 @@ class Supernet(nn.Module):
         return self.decode(self.encode(inputs, mixing, encoded), inputs, mixing)
 
     def decode(self, by_point: Mapping[Point, Feature], inputs: Mapping[str, Feature], mixing: Mixing) -> Tensor:
-        """What ``encode`` gave, and the inputs for wide paths -> logits (B, C)."""
+        """What ``encode`` gave, and the inputs for wide paths -> logits (B, C).
+
+        The mixing may be on the CPU while all else is elsewhere: it is looked at where it is, and multiplied there.
+        """
         features = [by_point[point] for point in self.space.points()]
         candidates = Candidates([f._replace(values=self.dropout(f.values)) for f in features], tokens=self._tokens)
-        ends = mixing.output[len(features) :]
+        ends, there = mixing.output[len(features) :], mixing.to(self.readout.weight.device)
         decided = torch.zeros(())
         for index, (node, slots, gamma, end) in enumerate(
-            zip(self.nodes, mixing.slots, mixing.operators, ends, strict=True)
+            zip(self.nodes, there.slots, mixing.operators, ends, strict=True)
         ):
             assert isinstance(node, nn.ModuleDict) and self.readout.bias is not None
             for operator, weight in _decisions(node, gamma * end):
@@ -98,7 +101,7 @@ class Supernet(nn.Module):
                 inputs_of = candidates.vectors(slots[:, :-1])[: operator.inputs]
                 decided = decided + weight * (operator(inputs_of).values.squeeze(-2) - self.readout.bias)
             candidates.append(*_mixed_node(node, self._packings[index], candidates, slots, gamma))
-        fused = candidates.mixed(mixing.output)
+        fused = candidates.mixed(there.output)
         logits: Tensor = decided + self.readout(self.dropout(fused.unsqueeze(-2)).squeeze(-2))
         for name, path in self.wide.items():
             if self._reads(name, mixing):
@@ -217,6 +220,7 @@ def _mixed_node(
         # An operator that takes fewer inputs than the node has slots reads the first ones, as its decode does.
         outputs = [op(_first(tokens if op.sequence else vectors or (), op.inputs)) for op in chosen.values()]
     own = gamma if len(chosen) == len(node) else gamma[[name in chosen for name in node]]
+    own = own.to(outputs[0].values.device)
     present = _some([f.present for f in outputs])
     if True not in kinds:
         values = weighted(own, [f.values for f in outputs])

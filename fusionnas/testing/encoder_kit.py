@@ -116,6 +116,7 @@ ENCODER_CHECKS: dict[str, Check[Layer]] = {
     "masked_rows": _each(module_checks.check_masked_rows),
     "batch_of_one": _each(module_checks.check_batch_of_one),
     "gradients": _each(module_checks.check_gradients),
+    "device": _each(module_checks.check_device, most=2),
     "gradcheck": _each(module_checks.check_gradcheck),
     "scale": _each(module_checks.check_scale),
     "state_dict": _each(module_checks.check_state_dict),

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from fusionnas.feature import Feature
-from fusionnas.testing.conformance import require, require_close, seeded
+from fusionnas.testing.conformance import Violation, require, require_close, seeded
+from fusionnas.testing.elsewhere import Mixed, second_device
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,22 @@ def check_gradients(subject: Subject) -> None:
     for name, tensor in named:
         require(tensor.grad is not None and bool(tensor.grad.any()), f"{subject.label}: {name} gets no gradient")
         require(tensor.grad is not None and tensor.grad.isfinite().all(), f"{subject.label}: {name}: not finite")
+
+
+def check_device(subject: Subject) -> None:
+    """On another device than the CPU it gives the same output and takes gradients: it makes no tensor on the CPU."""
+    module, inputs = subject.build(), features(subject.tokens, 8)
+    expected = subject.call(module, inputs).values.detach()
+    with second_device() as device:
+        moved = [feature.to(device) for feature in inputs]
+        moved = [feature._replace(values=feature.values.requires_grad_()) for feature in moved]
+        try:
+            out = subject.call(module.to(device), moved).values
+            torch.autograd.backward(out.square().sum())
+        except Mixed as error:
+            raise Violation(f"{subject.label}: on another device, {error}; make it with device=x.device") from error
+        require(out.device == device, f"{subject.label}: on another device, the output is on {out.device}")
+        require_close(out.cpu(), expected, f"{subject.label}: output on another device")
 
 
 def check_masked_rows(subject: Subject) -> None:

@@ -62,6 +62,7 @@ OPERATOR_CHECKS: dict[str, Check[Operator]] = {
     "masked_rows": _each(module_checks.check_masked_rows),
     "batch_of_one": _each(module_checks.check_batch_of_one),
     "gradients": _each(module_checks.check_gradients),
+    "device": _each(module_checks.check_device, most=1),
     "gradcheck": operator_checks.check_gradcheck,
     "scale": _each(module_checks.check_scale),
     "state_dict": _each(module_checks.check_state_dict),

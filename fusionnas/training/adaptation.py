@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -30,9 +31,9 @@ class LowRank(nn.Module):
         super().__init__()
         self.scale = settings.alpha / settings.rank
         rows, columns = weight.flatten(0, -2).shape
-        self.down = nn.Parameter(weight.new_empty(settings.rank, columns))
+        down = torch.empty(settings.rank, columns, dtype=weight.dtype)  # drawn alike for every device
+        self.down = nn.Parameter(nn.init.kaiming_uniform_(down, a=math.sqrt(5)).to(weight.device))
         self.up = nn.Parameter(weight.new_zeros(rows, settings.rank))
-        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The updated weight, a new tensor."""

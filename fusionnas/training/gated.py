@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fusionnas.data.base import Part
+from fusionnas.device import compute_device, device_of, placed
 from fusionnas.gates.gate import Draw, coin, everything, expected, exploring, hard, relaxed
 from fusionnas.gates.network import GatedNetwork
 from fusionnas.gates.paths import paths
@@ -34,7 +35,7 @@ from fusionnas.run.unit import Checkpoint
 from fusionnas.space.schema import Gating
 from fusionnas.training.method import Methods, Reads, Step, Trainee
 from fusionnas.training.optimizer import Average, cosine, make_optimizer
-from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.randomness import derive, random_state, seeded, set_random_state
 from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import nll
 from fusionnas.training.train import Schedule, Trained, finite, train
@@ -64,6 +65,12 @@ class GatedTraining:
     spending: Spending
     recipe: Recipe
 
+    def to(self, device: torch.device) -> GatedTraining:
+        """The same on a device."""
+        return replace(
+            self, train=self.train.to(device), gates=self.gates.to(device), schedule=self.schedule.to(device)
+        )
+
 
 def train_gated(
     network: GatedNetwork,
@@ -74,6 +81,14 @@ def train_gated(
     watch: Watch | None = None,
 ) -> Trained:
     """Train in place, both stages; ends in eval mode with hard gates. Returns the first stage's epoch and history."""
+    device = compute_device(plan.recipe.device)
+    with placed(device, network):
+        return _both_stages(network, plan.to(device), seed, checkpoint, watch)
+
+
+def _both_stages(
+    network: GatedNetwork, plan: GatedTraining, seed: int, checkpoint: Checkpoint | None, watch: Watch | None
+) -> Trained:
     saved = None if checkpoint is None else checkpoint.load()
     second = saved if saved is not None and "gates" in saved else None
     if second is None:
@@ -128,13 +143,13 @@ def distance(logits: Tensor, teacher: Tensor) -> Tensor:
 
 
 class SecondStage:
-    """The second stage: network and gates together."""
+    """The second stage: network and gates together, where both and the plan's samples are."""
 
     def __init__(self, network: GatedNetwork, plan: GatedTraining, seed: int, first: Trained) -> None:
         self.network, self.plan, self.first = network, plan, first
         recipe = plan.recipe
         reads = Reads.of(network.architecture.points(), recipe, width=network.width, outputs=network.signature.outputs)
-        self.methods = Methods(recipe, reads)
+        self.methods = Methods(recipe, reads).to(device_of(network))
         calmer = recipe.training.model_copy(update={"learning_rate": CALMER * recipe.training.learning_rate})
         self.weights = make_optimizer(network, replace(recipe, training=calmer), beside=self.methods)
         self.gates = torch.optim.Adam([{"params": [*network.gates.parameters()], "base": plan.gating.rate}])
@@ -213,7 +228,7 @@ class SecondStage:
             "network": self.network.state_dict(), "weights": self.weights.state_dict(),
             "gates": self.gates.state_dict(), "methods": self.methods.state_dict(), "average": self.average.to_state(),
             "first": vars(self.first),
-            "epoch": self.epoch, "torch": torch.get_rng_state(), "batches": self.batches.get_state(),
+            "epoch": self.epoch, **random_state(), "batches": self.batches.get_state(),
         }  # fmt: skip
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -224,7 +239,7 @@ class SecondStage:
         self.methods.load_state_dict(saved["methods"])
         self.average.from_state(saved["average"])
         self.epoch = saved["epoch"]
-        torch.set_rng_state(saved["torch"])
+        set_random_state(saved)
         self.batches.set_state(saved["batches"])
 
 

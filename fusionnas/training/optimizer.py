@@ -73,4 +73,5 @@ class Average:
     def from_state(self, saved: dict[str, object]) -> None:
         """Go on from ``to_state``."""
         assert isinstance(saved["state"], dict) and isinstance(saved["steps"], int)
-        self.state, self._steps = saved["state"], saved["steps"]
+        self.state = {key: value.to(self.state[key].device) for key, value in saved["state"].items()}
+        self._steps = saved["steps"]

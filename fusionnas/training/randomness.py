@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def derive(seed: int, *names: object) -> int:
@@ -17,10 +19,31 @@ def derive(seed: int, *names: object) -> int:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside, torch's global generator (initialisation, dropout) starts from ``seed``; outside it is untouched."""
-    with torch.random.fork_rng(devices=[]):
+    """Inside, torch's global generators (initialisation, dropout) start from ``seed``; outside they are untouched."""
+    with unchanged():
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """After it, torch's global generators stand where they stood: the CPU's, and GPUs' where CUDA is in use."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_initialized() else 0
+    with torch.random.fork_rng(devices=range(gpus)):
+        yield
+
+
+def random_state() -> dict[str, Tensor]:
+    """Where torch's global generators stand, for a checkpoint: ``torch``, the CPU's; ``cuda``, where it is in use."""
+    state = {"torch": torch.get_rng_state()}
+    return {**state, "cuda": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else state
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Go on from ``random_state``, also one that stands among other things."""
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_initialized():
+        torch.cuda.set_rng_state(state["cuda"])
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, distributed
 
+from fusionnas.device import CPU
 from fusionnas.layers import Rows
 
 T = TypeVar("T")
@@ -70,19 +71,24 @@ class Alone:
 
 
 class TorchRanks:
-    """Ranks of the default process group of torch.distributed, which has to be there."""
+    """Ranks of the default process group of torch.distributed, which has to be there.
 
-    def __init__(self) -> None:
-        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+    Args:
+        device: where the group adds up: the CPU for gloo, this rank's GPU for nccl.
+    """
+
+    def __init__(self, device: torch.device = CPU) -> None:
+        self.rank, self.size, self.device = distributed.get_rank(), distributed.get_world_size(), device
 
     def summed(self, tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
         """One all-reduce of all tensors laid end to end, and behind them which of them are there."""
-        there = like[0].new_tensor([tensor is not None for tensor in tensors])
+        there = like[0].new_tensor([tensor is not None for tensor in tensors], device=self.device)
         pieces = [torch.zeros_like(p) if t is None else t.detach() for t, p in zip(tensors, like, strict=True)]
-        flat = torch.cat([*(piece.reshape(-1) for piece in pieces), there])
+        flat = torch.cat([*(piece.reshape(-1).to(self.device) for piece in pieces), there])
         distributed.all_reduce(flat)
         *sums, there = flat.split([*(p.numel() for p in like), len(like)])
-        return [s.view_as(p) if n > 0 else None for s, p, n in zip(sums, like, there.tolist(), strict=True)]
+        sums = [s.view_as(p).to(p.device) for s, p in zip(sums, like, strict=True)]
+        return [s if n > 0 else None for s, n in zip(sums, there.tolist(), strict=True)]
 
     def agreed(self, decide: Callable[[], T]) -> T:
         """A broadcast of plain data, or of the error."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from fusionnas.data.base import Part
+from fusionnas.device import compute_device, device_of, placed
 from fusionnas.errors import FusionNASError
 from fusionnas.network import Encoded, FusionNetwork, encode_frozen, encoded_rows, predict
 from fusionnas.run.unit import Checkpoint
 from fusionnas.training.adaptation import adapt, merge
 from fusionnas.training.method import Methods, Reads, Step, Trainee
 from fusionnas.training.optimizer import Average, cosine, make_optimizer
-from fusionnas.training.randomness import derive, seeded
+from fusionnas.training.randomness import derive, random_state, seeded, set_random_state
 from fusionnas.training.recipe import Recipe
 from fusionnas.training.scoring import nll
 
@@ -40,6 +41,10 @@ class Schedule:
     select: Part | None
     epochs: int
     horizon: int
+
+    def to(self, device: torch.device) -> Schedule:
+        """The same on a device."""
+        return self if self.select is None else replace(self, select=self.select.to(device))
 
 
 @dataclass
@@ -70,7 +75,7 @@ def train(
     watch: Callable[[Mapping[str, Any]], None] | None = None,
     beside: Callable[[Step], Tensor] | None = None,
 ) -> Trained:
-    """Train ``network`` in place; it ends with the kept weights, in eval mode.
+    """Train ``network`` in place, on the recipe's device; it ends where it was, with the kept weights, in eval mode.
 
     Args:
         network: freshly initialised, pretrained encoders loaded.
@@ -83,8 +88,24 @@ def train(
         beside: what else is descended, from each batch on its way through the network.
 
     Raises:
-        FusionNASError: the loss is not finite.
+        FusionNASError: the loss is not finite. InputError: the device is not there.
     """
+    device = compute_device(recipe.device)
+    with placed(device, network):
+        part, schedule = part.to(device), schedule.to(device)
+        return _trained(network, part, schedule, recipe, seed, checkpoint, watch, beside)
+
+
+def _trained(
+    network: FusionNetwork,
+    part: Part,
+    schedule: Schedule,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    watch: Callable[[Mapping[str, Any]], None] | None,
+    beside: Callable[[Step], Tensor] | None,
+) -> Trained:
     with seeded(derive(seed, "methods")):
         chosen = [name for name in recipe.having("adapt") if name in network.encoders]
         adapt([network.encoders[name] for name in chosen], recipe.training.adapt)
@@ -116,7 +137,7 @@ class _Loop:
         reads = Reads.of(
             network.architecture.points(), recipe, width=network.width, outputs=network.signature.outputs
         )
-        self.methods = Methods(recipe, reads)
+        self.methods = Methods(recipe, reads).to(device_of(network))
         self.optimizer = make_optimizer(network, recipe, beside=self.methods)
         self.average = Average(network, self.training.averaging)
         self.encoded: Encoded | None = None  # features of frozen encoders, computed once
@@ -178,7 +199,7 @@ class _Loop:
             "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
             "average": self.average.to_state(), "best": self.best, "best_epoch": self.best_epoch,
             "best_loss": self.best_loss, "history": self.history, "epoch": self.epoch,
-            "torch": torch.get_rng_state(), "batches": batches.get_state(), "methods": self.methods.state_dict(),
+            **random_state(), "batches": batches.get_state(), "methods": self.methods.state_dict(),
         }  # fmt: skip
 
     def restore(self, saved: dict[str, Any], batches: torch.Generator) -> None:
@@ -188,7 +209,7 @@ class _Loop:
         self.average.from_state(saved["average"])
         self.best, self.best_epoch, self.best_loss = saved["best"], saved["best_epoch"], saved["best_loss"]
         self.history, self.epoch = saved["history"], saved["epoch"]
-        torch.set_rng_state(saved["torch"])
+        set_random_state(saved)
         batches.set_state(saved["batches"])
 
 

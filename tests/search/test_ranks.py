@@ -10,9 +10,11 @@ import torch
 from torch import distributed, multiprocessing
 
 import fusionnas as fn
+from fusionnas.device import CPU
 from fusionnas.errors import InputError
 from fusionnas.layers import Dropout, Rows
 from fusionnas.space import SearchSpace
+from fusionnas.testing.elsewhere import second_device
 from fusionnas.training.randomness import seeded
 from fusionnas.training.ranks import Alone, TorchRanks, own_rows
 from tests.search.ranks import KINDS, as_rank, trained
@@ -67,6 +69,19 @@ def test_a_group_of_one_rank_has_the_bits_of_one_process() -> None:
     finally:
         distributed.destroy_process_group()
     assert same_bits(found, trained("second"))
+
+
+def test_tensors_are_summed_where_the_group_is_and_come_back_to_where_they_were() -> None:
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        with second_device() as device:
+            there, here = torch.ones(2, 3).to(device), torch.full((4,), 2.0)
+            first, second, nothing = TorchRanks(CPU).summed([there, here, None], [there, here, here])
+            assert first is not None and second is not None and nothing is None
+            assert (first.device, second.device) == (device, CPU)
+            assert torch.equal(first.cpu(), torch.ones(2, 3)) and torch.equal(second, here)
+    finally:
+        distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")

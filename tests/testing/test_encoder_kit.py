@@ -92,6 +92,13 @@ class Exploding(Good):
         return out * 100
 
 
+class HasNoBuffer(Good):
+    """Keeps numbers that no move to another device takes along."""
+
+    def finish(self, out: Tensor, mask: Tensor) -> Tensor:
+        return out @ torch.eye(out.shape[-1])
+
+
 class HiddenState(Good):
     """Keeps random numbers that are in no state dict."""
 
@@ -131,6 +138,7 @@ BROKEN = {
     "masked_rows": (DividesByZero, "kind timeseries: fully masked samples give linear.weight a gradient that is not"),
     "batch_of_one": (MixesSamples, "kind timeseries: a sample alone and in a batch: differs by"),
     "gradients": (UnusedParameter, "kind timeseries: spare.weight gets no gradient"),
+    "device": (HasNoBuffer, "kind timeseries: on another device, aten.mm.default has arguments on the CPU"),
     "gradcheck": (SignedRoot, "kind timeseries: at .* the gradient differs"),
     "scale": (Exploding, "kind timeseries: standard deviation 1e[+]02 at first, expected 0.2 to 5"),
     "state_dict": (HiddenState, "kind timeseries: output after loading another module's state dict: differs by"),

@@ -155,6 +155,13 @@ class UnusedParameter(Good):
         self.spare = Linear(width, width)
 
 
+class MakesOnTheCpu(Good):
+    """Makes a tensor on the CPU, wherever its inputs are."""
+
+    def finish(self, fused: Tensor, values: Tensor) -> Tensor:
+        return fused + torch.ones(fused.shape[-1])
+
+
 class SignedRoot(Good):
     """Its gradient is not a number where a value is exactly zero (as in HPFN's code)."""
 
@@ -229,6 +236,7 @@ BROKEN = {
     "masked_rows": (DividesByZero, "2 inputs: fully masked samples give project.weight a gradient that is not finite"),
     "batch_of_one": (MixesSamples, "2 inputs: a sample alone and in a batch: differs by"),
     "gradients": (UnusedParameter, "2 inputs: spare.weight gets no gradient"),
+    "device": (MakesOnTheCpu, r"2 inputs: on another device, aten.add.Tensor has arguments on the CPU, of shape .8,."),
     "gradcheck": (SignedRoot, "2 inputs: at inputs of exactly 0 the gradient differs from finite differences"),
     "scale": (Vanishing, "2 inputs: standard deviation 0.001 at first, expected 0.2 to 5"),
     "state_dict": (HiddenState, "2 inputs: output after loading another module's state dict: differs by"),

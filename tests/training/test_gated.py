@@ -54,13 +54,18 @@ def half_hard(size: int, seed: int) -> Part:
     return Part(inputs, label, names, names)
 
 
+def spending_of(architecture: Architecture) -> Spending:
+    """Level 1 of ``b`` costs most, node 1 a tenth of that, and nothing else anything."""
+    costs = measure_costs(SPACE, tiny_signature(), batch=4, seconds=0.0)
+    prices = dict.fromkeys(costs.sources_ms(architecture), 0.0) | {Point("b", 1): 1.0, NodeRef(1): 0.1}
+    return Spending(architecture, {s: p / 1.1 for s, p in prices.items() if s is not None}, 0.0, 0.0)
+
+
 def trained(
     gates: Gates, weight: float, checkpoint: Checkpoint | None = None, **settings: Any
 ) -> tuple[GatedNetwork, Spending]:
     architecture = gated(gates)
-    costs = measure_costs(SPACE, tiny_signature(), batch=4, seconds=0.0)
-    prices = dict.fromkeys(costs.sources_ms(architecture), 0.0) | {Point("b", 1): 1.0, NodeRef(1): 0.1}
-    spending = Spending(architecture, {s: p / 1.1 for s, p in prices.items() if s is not None}, 0.0, 0.0)
+    spending = spending_of(architecture)
     gating = SPACE.file.fusion.gates.model_copy(update={"cost_weight": weight, "epochs": 12, "rate": 0.02, **settings})
     recipe = Recipe(Training(epochs=8, learning_rate=1e-2, batch_size=32, dropout=0.0))
     plan = GatedTraining(half_hard(256, 1), half_hard(128, 2), Schedule(None, 8, 8), gating, spending, recipe)

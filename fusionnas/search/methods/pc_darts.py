@@ -71,7 +71,7 @@ class PartialChannels:
         (inputs,) = arguments
         width = inputs[0].values.shape[-1]
         chosen = torch.randperm(width)[: max(1, width // self._parts)]
-        self._through = torch.zeros(width).index_fill(0, chosen, 1.0)
+        self._through = torch.zeros(width).index_fill(0, chosen, 1.0).to(inputs[0].values.device)
         self._past = torch.stack([pool(feature) for feature in inputs]).mean(0).unsqueeze(-2)
         return ([feature._replace(values=feature.values * self._through) for feature in inputs],)
 

@@ -80,7 +80,7 @@ class GradientBlending(TrainingMethod):
         if epoch % self.epochs == 0 if self.online else epoch == 0:
             train, held_out = _split(part)
             gains = [self._measure(which, trainee, train, held_out) for which in range(len(self.names))]
-            self.weights = blend(torch.tensor(gains))
+            self.weights = blend(torch.tensor(gains)).to(self.weights.device)
             self.measured.append([float(epoch), *self.weights.tolist()])
 
     def loss(self, step: Step, loss: Tensor) -> Tensor:
