@@ -20,9 +20,10 @@ import ray
 import ray.train
 import ray.train.torch
 import torch
-from ray import cloudpickle
+from ray import PlacementGroupID, cloudpickle
 from ray.exceptions import RayError
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -137,11 +138,11 @@ def train_on_ranks(search: Search, size: int, *, plugins: Sequence[str]) -> list
 
 def _fit(search: Search, size: int, given: dict[str, Any]) -> Exception | None:
     """Let Ray Train work, and answer rank 0 meanwhile; how Ray Train failed."""
-    folder, failures = scratch_folder(), list[Exception]()
+    folder, failures, mark = scratch_folder(), list[Exception](), 1 + secrets.randbelow(2**20)
 
     def fit() -> None:
         try:
-            _trainer(size, folder, given).fit()
+            _trainer(size, folder, given, mark).fit()
         except Exception as error:
             failures.append(error)
 
@@ -155,7 +156,20 @@ def _fit(search: Search, size: int, given: dict[str, Any]) -> Exception | None:
                 given["answered"].put((asker, *search.answer(what, *details)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    _give_room_back(mark)
     return failures[0] if failures else None
+
+
+def _give_room_back(mark: int) -> None:
+    """Remove the placement groups that ask for ``mark`` bytes of memory.
+
+    Ray Train forgets its group where a rank dies between being set up and being asked to train; the room would be
+    taken until this process ends, and the ranks' successors would wait for it.
+    """
+    for facts in placement_group_table().values():
+        marked = any(bundle.get("memory") == mark for bundle in facts["bundles"].values())
+        if marked and facts["state"] != "REMOVED":
+            remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(facts["placement_group_id"])))
 
 
 def _while_starting(failure: Exception | None) -> bool:
@@ -163,7 +177,8 @@ def _while_starting(failure: Exception | None) -> bool:
     return isinstance(getattr(failure, "controller_failure", None), RayError)
 
 
-def _trainer(size: int, folder: Path, given: dict[str, Any]) -> Any:
+def _trainer(size: int, folder: Path, given: dict[str, Any], mark: int) -> Any:
+    """``mark``: bytes of memory that each rank claims, next to nothing, by which its room is known again."""
     gpus = 1 if given["device"] == "cuda" else 0
     again: dict[str, Any] = {"max_failures": ATTEMPTS - 1, "controller_failure_limit": ATTEMPTS - 1}
     return TorchTrainer(
@@ -171,7 +186,7 @@ def _trainer(size: int, folder: Path, given: dict[str, Any]) -> Any:
         train_loop_config=given,
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=PATIENCE),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=size, use_gpu=bool(gpus), resources_per_worker={"CPU": 1, "GPU": gpus}
+            num_workers=size, use_gpu=bool(gpus), resources_per_worker={"CPU": 1, "GPU": gpus, "memory": mark}
         ),
         run_config=ray.train.RunConfig(
             name=f"ranks-{secrets.token_hex(4)}",  # a name that was used before would be carried on

@@ -95,6 +95,26 @@ def test_a_rank_that_dies_every_time_ends_the_search_with_the_reason(tmp_path: P
     assert list((tmp_path / "saved").glob("*.pt"))
 
 
+# A program of its own: a process joins one cluster only.
+ROOM = """
+import ray
+from ray.util.placement_group import placement_group, placement_group_table
+from fusionnas.distributed.ranks import _give_room_back
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+left, other = placement_group([{"CPU": 1, "memory": 1234}] * 2), placement_group([{"memory": 1235}])
+assert left.wait(60) and other.wait(60)
+_give_room_back(1234)
+assert placement_group([{"CPU": 1}] * 2).wait(60)
+states = {facts["placement_group_id"]: facts["state"] for facts in placement_group_table().values()}
+print(states[left.id.hex()], states[other.id.hex()])
+"""
+
+
+def test_the_room_of_ranks_that_ended_is_free_again_and_nobody_else_s_is(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", ROOM], capture_output=True, text=True, check=False, timeout=300)
+    assert done.stdout.split() == ["REMOVED", "CREATED"], done.stderr[-3000:]
+
+
 # As above, a program of its own.
 LOST = """
 import os, sys, threading
