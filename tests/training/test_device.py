@@ -37,6 +37,8 @@ from fusionnas.training.recipe import Recipe
 from fusionnas.training.train import Schedule, Trained, train
 from tests.pretraining.test_stage import OBJECTIVES, ignore, space_of
 from tests.search.ranks import KINDS, fresh, state_of
+from tests.search.test_methods import NAMES, SMALL, data, quick, search
+from tests.search.test_methods import space as space_of_methods
 from tests.spaces import random_inputs, tiny_data, tiny_signature, tiny_space
 from tests.toy import write_toy
 from tests.training.problem import network, two
@@ -237,6 +239,18 @@ def test_a_whole_search_elsewhere_finds_what_it_finds_on_the_cpu(tmp_path: Path,
     assert json.loads((there.path / "environment.json").read_text())["device"] == "auto"
     assert there.results["architecture"] == here.results["architecture"]
     assert there.results["test"] == pytest.approx(here.results["test"], abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [*NAMES, "darts search.decoder=perturbation", "darts search.order=second"])
+def test_every_method_searches_elsewhere(tmp_path: Path, method: str) -> None:
+    name, *more = method.split()
+    options = [*quick(name), *more]
+    here = search(name, tmp_path / "here", space_of_methods(SMALL, *options), data(SMALL))
+    with elsewhere():
+        asked = space_of_methods(SMALL, *options, "execution.device=cuda")
+        there = search(name, tmp_path / "there", asked, data(SMALL))
+    assert [str(one) for one in there.finalists] == [str(one) for one in here.finalists]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
