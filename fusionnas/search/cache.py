@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fusionnas.architecture import Point
+from fusionnas.device import CPU
 from fusionnas.feature import Feature
 from fusionnas.training.randomness import seeded
 
@@ -41,8 +42,14 @@ class Batch(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether nothing but that last row is absent anywhere."""
-        return bool(self.present[:-1].all())
+        """Whether nothing but that last row is absent anywhere; elsewhere than on a CPU it would take long to know."""
+        return self.present.device.type == "cpu" and bool(self.present[:-1].all())
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device; itself where it is there."""
+        if self.target.device == device:
+            return self
+        return Batch._make(None if tensor is None else tensor.to(device) for tensor in self)
 
     def features(self, rows: Tensor, *, tokens: bool) -> Feature:
         """Row ``rows[g]`` for every member g: (G, B, T, D), T = 1 unless ``tokens``."""
@@ -86,19 +93,22 @@ class Cache:
     masks: Tensor | None
     target: Tensor
 
-    def batches(self, size: int, dropout: float = 0.0, *, seed: int | None = None) -> Iterator[Batch]:
-        """All samples, ``size`` at a time; with a seed shuffled and with dropout, without one neither.
+    def batches(
+        self, size: int, dropout: float = 0.0, *, seed: int | None = None, device: torch.device = CPU
+    ) -> Iterator[Batch]:
+        """All samples, ``size`` at a time, on ``device``; with a seed shuffled and with dropout, without one neither.
 
-        A channel of a point is dropped for all of a sample's tokens, and for every head that reads it.
+        A channel of a point is dropped for all of a sample's tokens, and for every head that reads it; alike on every
+        device.
         """
         if seed is None:
             for index in torch.arange(len(self.target)).split(size):
-                yield self._batch(index, 0.0)
+                yield self._batch(index, 0.0).to(device)
             return
         order = torch.randperm(len(self.target), generator=torch.Generator().manual_seed(seed))
         with seeded(seed):
             for index in order.split(size):
-                yield self._batch(index, dropout)
+                yield self._batch(index, dropout).to(device)
 
     def _batch(self, index: Tensor, dropout: float) -> Batch:
         vectors, tokens = _by_point(self.vectors[index]), None if self.tokens is None else _by_point(self.tokens[index])

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from fusionnas.device import compute_device, placed
 from fusionnas.errors import FusionNASError
 from fusionnas.execution.base import Call, Executor, completed
 from fusionnas.execution.inline import InlineExecutor
@@ -40,8 +41,11 @@ class Arena:
         names = candidates[0].operators
         kind = HeadStack if stackable(names) and stacking_pays(self.timings, names) else SequentialHeads
         heads: Heads = kind(candidates, self.settings, self.train.points)
-        heads.fit(self.train, factors, seed=seed)
-        return heads.losses(self.select)
+        device = compute_device(self.settings.device)
+        with placed(device):
+            heads.place(device)
+            heads.fit(self.train, factors, seed=seed)
+            return heads.losses(self.select)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 import torch
 
+from fusionnas.architecture import Point
 from fusionnas.data.base import Part
+from fusionnas.device import CPU, compute_device, placed
+from fusionnas.feature import Feature
 from fusionnas.network import build
 from fusionnas.operators import operators
 from fusionnas.run.unit import Checkpoint, Result
@@ -155,9 +158,14 @@ def encode_parts(task: Task, supernet: Supernet, layers: Layers) -> tuple[Cache,
     parts = {"train": Part.concat(task.data.train, task.data.alpha), "select": task.data.select}
     tokens = any(operators[name].sequence for name in task.space.file.fusion.operators)
     key = content_hash(supernet.encoders.state_dict(), layers, tokens, parts)
-    memory = int(task.space.file.search.cache_memory * 1e9)
-    caches = build_caches(
-        lambda inputs: supernet.eval().encode(inputs, encoded), parts, task.space.points(), tokens=tokens,
-        store=Store(task.run.path / FEATURES / key[:16], memory),
-    )  # fmt: skip
+    store = Store(task.run.path / FEATURES / key[:16], int(task.space.file.search.cache_memory * 1e9))
+    device = compute_device(task.space.file.execution.device)
+
+    def encode(inputs: Mapping[str, Feature]) -> dict[Point, Feature]:
+        found = supernet.encode({name: feature.to(device) for name, feature in inputs.items()}, encoded)
+        return {point: feature.to(CPU) for point, feature in found.items()}
+
+    supernet.eval()
+    with placed(device, supernet):
+        caches = build_caches(encode, parts, task.space.points(), tokens=tokens, store=store)
     return caches["train"], caches["select"]

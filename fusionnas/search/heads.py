@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionnas.architecture import Architecture, NodeRef, Point
+from fusionnas.device import CPU
 from fusionnas.feature import Feature, pool
 from fusionnas.network import FusionHead
 from fusionnas.operators import operators
@@ -54,7 +55,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """Sizes and rates of head training; Adam (Kingma & Ba, 2015, arXiv:1412.6980)."""
+    """Sizes, rates and device (as in the space file) of head training; Adam (Kingma & Ba, 2015, arXiv:1412.6980)."""
 
     width: int
     outputs: int
@@ -62,6 +63,7 @@ class HeadSettings:
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
     dropout: float = 0.0
+    device: str = "cpu"
 
 
 class Heads(Protocol):
@@ -73,11 +75,14 @@ class Heads(Protocol):
 
     candidates: list[Candidate]
 
+    def place(self, device: torch.device) -> None:
+        """Compute there from now on."""
+
     def fit(self, cache: Cache, factors: Sequence[float], *, seed: int) -> None:
         """Train all members from their start; ``factors`` holds each epoch's factor on the learning rate."""
 
     def losses(self, cache: Cache) -> Tensor:
-        """Negative log-likelihood per member and sample, (G, N)."""
+        """Negative log-likelihood per member and sample, (G, N), on the CPU."""
 
 
 def stackable(names: Iterable[str]) -> bool:
@@ -116,13 +121,21 @@ class SequentialHeads:
     def __init__(self, candidates: Sequence[Candidate], settings: HeadSettings, points: Sequence[Point]) -> None:
         self.candidates, self.settings = list(candidates), settings
         self._members = [_Member(candidate, settings, points) for candidate in candidates]
+        self._device = CPU
+
+    def place(self, device: torch.device) -> None:
+        """See :meth:`Heads.place`."""
+        self._device = device
+        for member in self._members:
+            member.head.to(device)
 
     def fit(self, cache: Cache, factors: Sequence[float], *, seed: int) -> None:
         """See :meth:`Heads.fit`."""
         settings = self.settings
         optimizers = [adam(member.head.parameters(), settings) for member in self._members]
         for epoch, factor in enumerate(factors):
-            for batch in cache.batches(settings.batch_size, settings.dropout, seed=epoch_seed(seed, epoch)):
+            drawn = epoch_seed(seed, epoch)
+            for batch in cache.batches(settings.batch_size, settings.dropout, seed=drawn, device=self._device):
                 for member, optimizer in zip(self._members, optimizers, strict=True):
                     optimizer.param_groups[0]["lr"] = settings.learning_rate * factor
                     loss = nll(member.logits(batch), batch.target).mean()
@@ -133,8 +146,9 @@ class SequentialHeads:
     @torch.no_grad()
     def losses(self, cache: Cache) -> Tensor:
         """See :meth:`Heads.losses`."""
-        batches = cache.batches(self.settings.batch_size)
-        return torch.cat([torch.stack([nll(m.logits(b), b.target) for m in self._members]) for b in batches], dim=1)
+        batches = cache.batches(self.settings.batch_size, device=self._device)
+        found = [torch.stack([nll(member.logits(b), b.target) for member in self._members]) for b in batches]
+        return torch.cat(found, dim=1).cpu()
 
 
 class _Member:

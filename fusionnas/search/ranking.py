@@ -36,7 +36,10 @@ RESCORE_EPOCHS, RESCORE_SEEDS = 8, 3
 def head_contest(task: Task, supernet: Supernet, layers: Layers) -> Contest:
     """Heads of this task, on the features of trained encoders and on the task's workers."""
     fusion, training = task.space.file.fusion, task.space.file.training
-    settings = HeadSettings(fusion.width, task.data.signature.outputs, training.batch_size, dropout=training.dropout)
+    settings = HeadSettings(
+        fusion.width, task.data.signature.outputs, training.batch_size, dropout=training.dropout,
+        device=task.space.file.execution.device,
+    )  # fmt: skip
     timings = task.run.unit("search/stacking", lambda checkpoint: Result(_timings(task, settings))).facts
     train, select = encode_parts(task, supernet, layers)
     return Contest(train, select, settings, task.seed, timings, task.executor)

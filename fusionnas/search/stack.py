@@ -41,6 +41,11 @@ class _Slot:
     rows: Tensor
     nodes: tuple[tuple[int, Tensor | None], ...]
 
+    def to(self, device: torch.device) -> _Slot:
+        """The same on a device."""
+        nodes = ((node, None if here is None else here.to(device)) for node, here in self.nodes)
+        return _Slot(self.rows.to(device), tuple(nodes))
+
 
 class HeadStack(nn.Module):
     """See the module and :class:`fusionnas.search.heads.Heads`.
@@ -71,6 +76,12 @@ class HeadStack(nn.Module):
         self._filled = all(len(c.architecture.nodes[i].inputs) == inputs[i] for c in candidates for i in nodes)
         self._ends = torch.tensor([place.get(c.architecture.output, len(points)) for c in candidates])
 
+    def place(self, device: torch.device) -> None:
+        """See :meth:`fusionnas.search.heads.Heads.place`."""
+        self.to(device)
+        self._slots = [[slot.to(device) for slot in slots] for slots in self._slots]
+        self._ends = self._ends.to(device)
+
     def forward(self, batch: Batch) -> Tensor:
         """Cached features of B samples -> logits (G, B, C)."""
         outputs: list[Feature] = []
@@ -90,7 +101,8 @@ class HeadStack(nn.Module):
         optimizer = adam(self.parameters(), settings)
         for epoch, factor in enumerate(factors):
             optimizer.param_groups[0]["lr"] = settings.learning_rate * factor
-            for batch in cache.batches(settings.batch_size, settings.dropout, seed=epoch_seed(seed, epoch)):
+            drawn = epoch_seed(seed, epoch)
+            for batch in cache.batches(settings.batch_size, settings.dropout, seed=drawn, device=self._ends.device):
                 loss = nll(self(batch), batch.target).mean(-1).sum()
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -99,7 +111,8 @@ class HeadStack(nn.Module):
     @torch.no_grad()
     def losses(self, cache: Cache) -> Tensor:
         """See :meth:`fusionnas.search.heads.Heads.losses`."""
-        return torch.cat([nll(self(b), b.target) for b in cache.batches(self.settings.batch_size)], dim=1)
+        batches = cache.batches(self.settings.batch_size, device=self._ends.device)
+        return torch.cat([nll(self(batch), batch.target) for batch in batches], dim=1).cpu()
 
 
 def _members(stacked: nn.Module, index: Tensor) -> nn.Module:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 import torch
 
 from fusionnas.architecture import Architecture, Node, NodeRef, Point
+from fusionnas.device import compute_device
 from fusionnas.operators import operators
 from fusionnas.search.cache import MOST_TOKENS, Cache
 from fusionnas.search.heads import Candidate, Heads, HeadSettings, SequentialHeads
@@ -39,6 +40,8 @@ def measure(names: Iterable[str], settings: HeadSettings) -> dict[str, dict[str,
                 "stacked": HeadStack(members, settings, inputs),
                 "sequential": SequentialHeads(members[:1], settings, inputs),
             }
+            for heads in contestants.values():
+                heads.place(compute_device(settings.device))
             turns = [{kind: _seconds(heads, cache) for kind, heads in contestants.items()} for _ in range(_TURNS)]
             found[name] = {kind: statistics.median(turn[kind] for turn in turns) for kind in contestants}
     return found

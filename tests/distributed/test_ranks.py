@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import multiprocessing
 
+from fusionnas.distributed.ranks import device_for_ranks
 from tests.search.ranks import as_rank
 from tests.test_whole_way import write_toy
 
@@ -212,3 +213,8 @@ def test_a_cluster_with_too_few_cpus_is_told_before_anything_begins(tmp_path: Pa
     told = "error: search.data_parallel: given 2, but the cluster has 1 CPUs and every rank needs one; give 1 or fewer"
     assert done.stderr.splitlines()[-1].startswith(told)
     assert not (tmp_path / "run").exists()
+
+
+def test_ranks_compute_on_gpus_where_each_has_one() -> None:
+    found = {asked: [device_for_ranks(asked, 2, gpus) for gpus in (0, 1, 2)] for asked in ("cpu", "cuda", "auto")}
+    assert found == {"cpu": ["cpu"] * 3, "cuda": ["cuda"] * 3, "auto": ["cpu", "cpu", "cuda"]}

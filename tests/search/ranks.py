@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+from fusionnas.device import compute_device
 from fusionnas.errors import FusionNASError
 from fusionnas.run.unit import Checkpoint
 from fusionnas.search.gradient import Relaxed, SupernetTraining
@@ -77,13 +78,16 @@ KINDS = {
 }  # fmt: skip
 
 
-def fresh(kind: str, seen: list[Any], before: Callable[[float], None] = lambda share: None) -> SupernetTraining:
+def fresh(
+    kind: str, seen: list[Any], before: Callable[[float], None] = lambda share: None, *, device: str = "cpu"
+) -> SupernetTraining:
     """A training whose last batch of an epoch has one row (49 = 3 x 16 + 1).
 
     Args:
         kind: of ``KINDS``.
         seen: receives every mixing that is drawn.
         before: is called before every draw, with the share of the search that is done.
+        device: as in a space file.
     """
     given = dict(KINDS[kind])
     draw = given.pop("mixing")
@@ -96,7 +100,7 @@ def fresh(kind: str, seen: list[Any], before: Callable[[float], None] = lambda s
 
     with seeded(0):
         supernet, alphas = Supernet(SPACE, tiny_signature()), Alphas(SPACE)
-    recipe = replace(Recipe.of(SPACE), training=NOISY)
+    recipe = replace(Recipe.of(SPACE), training=NOISY, device=device)
     return SupernetTraining(supernet, alphas, tiny_data(49), Relaxed(mixing, rate=0.02, **given), recipe, seed=7)
 
 
@@ -106,23 +110,26 @@ def state_of(training: SupernetTraining) -> dict[str, Any]:
     return {**{name: module.state_dict() for name, module in modules.items()}, "history": training.history}
 
 
-def trained(kind: str, *, ranks: Ranks | None = None, epochs: int = 2) -> dict[str, Any]:
+def trained(kind: str, *, ranks: Ranks | None = None, epochs: int = 2, device: str = "cpu") -> dict[str, Any]:
     """State after a training, and what it drew."""
     seen: list[Any] = []
-    training = fresh(kind, seen)
+    training = fresh(kind, seen, device=device)
     with one_thread():
         training.run(lambda epoch: epoch / epochs, Checkpoint(None, 0), lambda facts: None, ranks)
     return {**state_of(training), "seen": seen}
 
 
-def as_rank(rank: int, size: int, folder: str, kinds: tuple[str, ...], epochs: int = 2) -> None:
-    """One rank of a group of its own."""
+def as_rank(rank: int, size: int, folder: str, kinds: tuple[str, ...], epochs: int = 2, device: str = "cpu") -> None:
+    """One rank of a group of its own; on ``cuda`` with the GPU of its number."""
+    if device == "cuda":
+        torch.cuda.set_device(rank)
+    backend, where = "nccl" if device == "cuda" else "gloo", compute_device(device)
     distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size, timeout=timedelta(seconds=30)
+        backend, init_method=f"file://{folder}/meet", rank=rank, world_size=size, timeout=timedelta(seconds=30)
     )
     for kind in kinds:
         try:
-            state = trained(kind, ranks=TorchRanks(), epochs=epochs)
+            state = trained(kind, ranks=TorchRanks(where), epochs=epochs, device=device)
         except FusionNASError as error:
             state = {"error": str(error)}
         torch.save(state, Path(folder) / f"{kind}-{rank}.pt")

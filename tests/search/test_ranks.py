@@ -100,6 +100,14 @@ def test_two_ranks_have_equal_bits_and_draw_the_same_paths(kind: str, two: dict[
     assert first["seen"] == second["seen"] and first["history"] == second["history"]
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs, and torch with CUDA")
+def test_two_ranks_on_gpus_have_equal_bits(tmp_path: Path) -> None:
+    multiprocessing.spawn(as_rank, args=(2, str(tmp_path), ("first", "second"), 2, "cuda"), nprocs=2)
+    for kind in ("first", "second"):
+        first, second = (torch.load(tmp_path / f"{kind}-{rank}.pt") for rank in (0, 1))
+        assert same_bits(first, second) and first["history"] == second["history"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SAME)
 def test_two_ranks_do_what_one_process_does(kind: str, two: dict[str, list[dict[str, Any]]]) -> None:

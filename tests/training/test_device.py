@@ -5,6 +5,7 @@ The second device of :mod:`fusionnas.testing.elsewhere` stands for a GPU; tests 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +24,14 @@ from fusionnas.device import CPU, check_device, compute_device, device_of, on_cp
 from fusionnas.errors import InputError
 from fusionnas.gates.network import GatedNetwork
 from fusionnas.network import FusionNetwork, build, predict
+from fusionnas.operators import operators
 from fusionnas.pretraining.stage import pretrain_unlabelled
 from fusionnas.run.unit import Checkpoint
+from fusionnas.search.cache import Cache
+from fusionnas.search.features import build_caches
 from fusionnas.search.gradient import supernet_loss
+from fusionnas.search.heads import HeadSettings, SequentialHeads, stackable
+from fusionnas.search.stack import HeadStack
 from fusionnas.space import SearchSpace
 from fusionnas.space.schema import Training
 from fusionnas.supernet import Alphas, Mixing, Supernet
@@ -37,6 +43,7 @@ from fusionnas.training.recipe import Recipe
 from fusionnas.training.train import Schedule, Trained, train
 from tests.pretraining.test_stage import OBJECTIVES, ignore, space_of
 from tests.search.ranks import KINDS, fresh, state_of
+from tests.search.test_heads import candidates_of
 from tests.search.test_methods import NAMES, SMALL, data, quick, search
 from tests.search.test_methods import space as space_of_methods
 from tests.spaces import random_inputs, tiny_data, tiny_signature, tiny_space
@@ -67,7 +74,8 @@ def elsewhere() -> Iterator[torch.device]:
     def found(asked: str) -> torch.device:
         return CPU if asked == "cpu" else device
 
-    rooms = ("device", "training.train", "training.gated", "search.gradient", "search.retrain", "pretraining.stage")
+    rooms = ("device", "training.train", "training.gated", "pretraining.stage", "search.gradient", "search.retrain",
+             "search.contest", "search.stacking", "search.encoders")  # fmt: skip
     with second_device() as device, patch.object(adam, "_device_dtype_check_for_fused", lambda *_, **__: None):
         patches = [patch(f"fusionnas.{room}.compute_device", found) for room in rooms]
         for one in patches:
@@ -182,8 +190,7 @@ def test_a_gated_network_trains_and_predicts_elsewhere(gates: Any) -> None:
 @pytest.mark.parametrize("kind", rest_slow([kind for kind in KINDS if kind != "statistics"], "first"))
 def test_a_supernet_trains_elsewhere_while_its_alphas_stay(kind: str) -> None:
     def trained(device: str) -> dict[str, Any]:
-        training = fresh(kind, [])
-        training.recipe = replace(training.recipe, device=device)
+        training = fresh(kind, [], device=device)
         training.run(lambda epoch: float(epoch), Checkpoint(None, 0), lambda facts: None)
         return state_of(training)
 
@@ -208,6 +215,32 @@ def test_a_supernet_of_sequences_and_decisions_is_scored_elsewhere() -> None:
         assert isinstance(mixing.to(device), Mixing) and isinstance(mixing.to(device).output, Elsewhere)
         found = found.cpu()
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@functools.cache
+def cached() -> Cache:
+    space = tiny_space()
+    with seeded(0):
+        supernet = Supernet(space, tiny_signature()).eval()
+    parts, mixing = {"train": tiny_data().train}, Alphas(space).mixing(softmax)
+    return build_caches(lambda inputs: supernet.encode(inputs, mixing), parts, space.points(), tokens=True)["train"]
+
+
+@pytest.mark.parametrize("operator", rest_slow(operators, "mlp"))
+def test_heads_train_elsewhere_stacked_and_one_by_one(operator: str) -> None:
+    space, cache = tiny_space(operators=tuple({"additive", operator})), cached()
+    members = candidates_of(space, (operator,), 3)
+    settings = HeadSettings(width=8, outputs=1, batch_size=32, dropout=0.2)
+    for kind in (HeadStack, SequentialHeads) if stackable([operator]) else (SequentialHeads,):
+        here = kind(members, settings, space.points())
+        here.fit(cache, [1.0, 0.5], seed=3)
+        with elsewhere() as device:
+            there = kind(members, settings, space.points())
+            there.place(device)
+            there.fit(cache, [1.0, 0.5], seed=3)
+            found = there.losses(cache)
+        assert type(found) is Tensor
+        torch.testing.assert_close(found, here.losses(cache), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("objective", rest_slow(OBJECTIVES, "align"))
@@ -259,13 +292,6 @@ def test_a_search_that_asks_for_a_gpu_where_there_is_none_ends_before_anything_b
     with pytest.raises(InputError, match="execution.device: given cuda, but this process sees no GPU"):
         fn.search(space, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_ranks_compute_on_gpus_where_each_has_one() -> None:
-    from fusionnas.distributed.ranks import device_for_ranks
-
-    found = {asked: [device_for_ranks(asked, 2, gpus) for gpus in (0, 1, 2)] for asked in ("cpu", "cuda", "auto")}
-    assert found == {"cpu": ["cpu"] * 3, "cuda": ["cuda"] * 3, "auto": ["cpu", "cpu", "cuda"]}
 
 
 def test_on_the_cpu_nothing_is_copied() -> None:
