@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fusionnas.encoders.base import EncoderLayer
 from fusionnas.encoders.encoder import Encoder
 from fusionnas.errors import FusionNASError
-from fusionnas.export.cases import flat, sample
+from fusionnas.export.cases import flat, other_lengths, sample
 from fusionnas.feature import Feature
 from fusionnas.gates.conditional import conditional
 from fusionnas.gates.network import GatedNetwork
@@ -72,12 +72,17 @@ class Captured:
 
 
 def capture(
-    network: FusionNetwork, write: Callable[[Program, tuple[Tensor, ...], Any], Any], *, branches: bool = False
+    network: FusionNetwork,
+    write: Callable[[Program, tuple[Tensor, ...], Any], Any],
+    *,
+    branches: bool = False,
+    running: Callable[[Any], Callable[..., Any]] | None = None,
 ) -> Captured:
     """Let ``write`` (program, example inputs, dynamic shapes) capture a network, lengths dynamic where they can be.
 
     Batches are dynamic from 1 up. A length is fixed where an encoder layer says so, on a grid, or where torch cannot
-    keep it open; then all are, and the reason is kept.
+    keep it open; then all are, and the reason is kept. ``running`` makes what was captured run: torch finds some
+    conditions on lengths only then, so others than the example's are tried.
 
     Raises:
         ExportError: not even with fixed lengths.
@@ -87,7 +92,10 @@ def capture(
     lengths = [name for name in program.names if network.signature.inputs[name].tokens > 1 and name not in fixed]
     if lengths:
         try:
-            return Captured(_captured(program, lengths, write), tuple(lengths), fixed)
+            result = _captured(program, lengths, write)
+            if running is not None:
+                _try_other_lengths(program, lengths, running(result))
+            return Captured(result, tuple(lengths), fixed)
         except Exception as error:  # whatever torch raises: then it cannot keep lengths open
             fixed |= dict.fromkeys(lengths, f"torch cannot keep the length open: {first_line(error)}")
     try:
@@ -106,6 +114,12 @@ def _captured(program: Program, lengths: Sequence[str], write: Callable[..., Any
         shapes += [{0: batch, **length}, {0: batch, **length}, {0: batch}]
     with quiet(), torch.no_grad():
         return write(program, tuple(example), (tuple(shapes),))
+
+
+@torch.no_grad()
+def _try_other_lengths(program: Program, lengths: Sequence[str], run: Callable[..., Any]) -> None:
+    for changed in other_lengths(program.network, lengths).values():
+        run(*flat(sample(program.network, 2, torch.Generator().manual_seed(0), changed)))
 
 
 def _fixed(network: FusionNetwork) -> Iterator[tuple[str, str]]:

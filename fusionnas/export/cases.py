@@ -58,16 +58,20 @@ def cases(network: FusionNetwork, *, dense: bool, lengths: Sequence[str] = ()) -
     """
     generator = torch.Generator().manual_seed(0)
     run = network.dense if dense else network
-    tokens = {name: network.signature.inputs[name].tokens for name in lengths}
     wanted: list[tuple[str, int, Lengths]] = [(str(size), size, {}) for size in BATCHES]
-    if lengths:
-        wanted.append(("33, shorter", 33, {name: max(2, length // 2) for name, length in tokens.items()}))
-        wanted.append(("33, longer", 33, {name: length + 3 for name, length in tokens.items()}))
+    wanted += [(f"33, {how}", 33, changed) for how, changed in other_lengths(network, lengths).items()]
     found = []
     for name, size, changed in wanted:
         inputs = sample(network.eval(), size, generator, changed)
         found.append(Case(name, flat(inputs), run(inputs), median_ms(partial(run, inputs))))
     return found
+
+
+def other_lengths(network: FusionNetwork, lengths: Sequence[str]) -> dict[str, Lengths]:
+    """Shorter and longer series than those of training, of the modalities named; none where none are."""
+    tokens = {name: network.signature.inputs[name].tokens for name in lengths}
+    shorter = {name: max(2, length // 2) for name, length in tokens.items()}
+    return {"shorter": shorter, "longer": {name: n + 3 for name, n in tokens.items()}} if lengths else {}
 
 
 def median_ms(run: Callable[[], object], repeats: int = REPEATS) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fusionnas.architecture import Gates, Node, NodeRef, Point
 from fusionnas.bench import forms as bench
 from fusionnas.export.form import forms
 from fusionnas.run.progress import QuietProgress
@@ -25,3 +27,21 @@ def test_a_crash_is_counted_with_its_reason(tmp_path: Path):
     network = network_of(FREE)
     found = bench.attempt(forms["python"], tmp_path, network)  # no weights there
     assert found["outcome"] == "crashed" and "FileNotFoundError" in found["why"]
+
+
+@pytest.mark.slow
+def test_a_branch_that_is_no_valid_graph_is_masked_instead():
+    nodes = (Node((Point("table", 1), Point("text", 0)), "mcb"),)
+    architecture = replace(bench._space().architecture(nodes), gates=Gates((), ((0, Point("table", 1)),)))
+    found = bench.attempts(0, architecture, ["onnx"])["onnx"]
+    assert found["outcome"] == "passed" and found["gates"].startswith("masked: ")
+
+
+@pytest.mark.slow
+def test_lengths_that_a_program_only_seems_to_keep_open_are_fixed():
+    inputs = (Point("series", 2), Point("image", 0), Point("image", 1), Point("text", 0))
+    nodes = (Node(inputs, "concat_steps"), Node((Point("series", 0), Point("text", 0), NodeRef(0)), "tucker"))
+    layers = {"series": ("attention",) * 2, "image": ("cnn",), "text": ()}
+    found = bench.attempts(0, bench._space().architecture(nodes, layers=layers), ["torch"])["torch"]
+    assert found["outcome"] == "passed" and found["lengths"] == []
+    assert found["fixed"]["series"].startswith("torch cannot keep the length open: Guard failed")

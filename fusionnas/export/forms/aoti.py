@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from torch.export import ExportedProgram
+
 from fusionnas.export.capture import ExportError, capture, first_line, quiet
 from fusionnas.export.form import Form, FormFacts, Run, register_form
 from fusionnas.export.forms.torch_program import exported
@@ -24,7 +26,7 @@ class CompiledAhead(Form):
         """Capture and compile; takes seconds to a minute."""
         from torch._inductor import aoti_compile_and_package
 
-        captured = capture(network, exported)
+        captured = capture(network, exported, running=ExportedProgram.module)
         try:
             with quiet():
                 aoti_compile_and_package(captured.result, package_path=str(folder / CompiledAhead.file))

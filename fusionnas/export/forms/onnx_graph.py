@@ -82,8 +82,12 @@ def _gated(network: FusionNetwork) -> tuple[Captured, str]:
 
 
 def graph(program: Program, example: tuple[Tensor, ...], shapes: Any) -> Any:
-    """The graph that torch's exporter makes."""
-    return torch.onnx.export(
+    """The graph that torch's exporter makes, if ONNX Runtime takes it: it makes some that are none."""
+    import onnxruntime
+
+    made: Any = torch.onnx.export(
         program, example, dynamo=True, dynamic_shapes=shapes, input_names=program.input_names(),
         output_names=["logits"], verbose=False,
     )  # fmt: skip
+    onnxruntime.InferenceSession(made.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    return made

@@ -27,7 +27,7 @@ class TorchProgram(Form):
     @staticmethod
     def write(folder: Path, network: FusionNetwork) -> dict[str, Any]:
         """Capture and save, architecture and names of inputs inside."""
-        captured = capture(network, exported)
+        captured = capture(network, exported, running=torch.export.ExportedProgram.module)
         told = {"inputs": list(network.encoders), "architecture": network.architecture.to_json()}
         file = folder / TorchProgram.file
         torch.export.save(captured.result, file, extra_files={"fusionnas.json": json.dumps(told)})
