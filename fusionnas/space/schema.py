@@ -361,9 +361,7 @@ class Execution(Section):
 
     seconds: float | None = Field(None, gt=0, description="Of wall clock per training; needs worker processes.")
     memory: float | None = Field(None, gt=0, description="GB that a training may hold; needs worker processes.")
-    device: Literal["cpu", "cuda", "auto"] = Field(
-        "cpu", description="Where trainings compute; auto: on a GPU where the process has one."
-    )
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="Where trainings compute; auto: GPU or else CPU.")
     gpus: float = Field(0.0, ge=0, le=1, description="Share of a GPU per training on a Ray cluster.")
 
 
