@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 
 class Feature(NamedTuple):
@@ -64,12 +65,13 @@ def everywhere(flags: Tensor) -> bool:
 
     False while a program is traced, and on other devices, which would have to wait for the answer.
     """
-    if flags.device.type != "cpu" or torch.compiler.is_compiling():
+    if is_compiling() or not flags.is_cpu:
         return False
-    return known(flags) or bool(flags.all())
+    return flags.data_ptr() == _THERE or bool(flags.all())
 
 
 _TRUE = torch.ones((), dtype=torch.bool)
+_THERE = _TRUE.data_ptr()
 
 
 def all_there(*shape: int) -> Tensor:
@@ -79,7 +81,7 @@ def all_there(*shape: int) -> Tensor:
 
 def known(flags: Tensor) -> bool:
     """Whether flags are those of ``all_there``; False while a program is traced."""
-    return not torch.compiler.is_compiling() and flags.device.type == "cpu" and flags.data_ptr() == _TRUE.data_ptr()
+    return not is_compiling() and flags.data_ptr() == _THERE
 
 
 @dataclass(frozen=True)

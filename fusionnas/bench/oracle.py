@@ -32,8 +32,8 @@ from fusionnas.search.method import Found, Task, methods
 from fusionnas.search.retrain import Job, attempt, held_out_losses
 
 SEEDS = 10
-FIRST_SEED = 100
-"""Outside the tables, whose trainings have seeds 0, 1 and 2."""
+FIRST_SEED = 200
+"""Outside the tables, whose trainings have seeds 0, 1 and 2, and 100 to 109, with which the default was made."""
 RIVALS = ("darts", "gdas", "darts:decoder=perturbation", "spos", "random", "evolution", "tpe")
 
 

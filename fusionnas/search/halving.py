@@ -51,23 +51,23 @@ def halve(
         watch: is told (rung, stacks done, stacks expected).
         checkpoint: where to save and resume; None: no saving.
     """
-    lengths = [first_rung(rungs, contest), *rungs[1:]]
+    added = lengths(rungs, contest)
     saved = checkpoint.load() if checkpoint is not None else None
     first = 0 if saved is None else int(saved["rung"])
     if saved is not None and first:
         candidates = [candidate for _, _, candidate in _read(saved["entrants"])]
     ranked: Ranking = []
-    for number in range(first, len(lengths)):
-        last = number == len(lengths) - 1
+    for number in range(first, len(added)):
+        last = number == len(added) - 1
         rung = _Rung(len(candidates) if last else max(keep, math.ceil(len(candidates) / eta)))
         if saved is not None:
             rung.restore(saved)
             saved = None
         expected = math.ceil(len(candidates) / contest.largest)
-        factors = [1.0] * sum(lengths[: number + 1])
+        factors = [1.0] * sum(added[: number + 1])
         for stack, members, losses in contest.losses(candidates, factors, seed=contest.seed, done=rung.done):
             rung.add(stack, members, losses.mean(1))
-            watch(f"rung {number + 1} of {len(lengths)}", len(rung.done), max(expected, len(rung.done)))
+            watch(f"rung {number + 1} of {len(added)}", len(rung.done), max(expected, len(rung.done)))
             if checkpoint is not None and checkpoint.due():
                 entrants = [] if number == 0 else [(0.0, -i, c) for i, c in enumerate(candidates)]
                 checkpoint.save({"rung": number, "entrants": _written(entrants), **rung.saved()})
@@ -135,7 +135,15 @@ def _read(text: str) -> list[Entry]:
     return [(loss, place, Candidate(Architecture.from_json(a), seed)) for loss, place, seed, a in json.loads(text)]
 
 
-def first_rung(rungs: Sequence[int], contest: Contest) -> int:
-    """Epochs of the first rung: at least 70 steps."""
+def lengths(rungs: Sequence[int], contest: Contest) -> list[int]:
+    """Epochs that each rung adds; the first one has at least 70 steps."""
     steps = math.ceil(len(contest.train.target) / contest.settings.batch_size)
-    return max(rungs[0], math.ceil(FIRST_RUNG_STEPS / steps))
+    return [max(rungs[0], math.ceil(FIRST_RUNG_STEPS / steps)), *rungs[1:]]
+
+
+def rescore_epochs(rungs: Sequence[int], contest: Contest) -> int:
+    """Epochs of scoring a survivor again: twice those of the rungs, as a cosine schedule moves half as far.
+
+    Scored on fewer, heads that learn fast and then overfit win against those that the rungs had found better.
+    """
+    return 2 * sum(lengths(rungs, contest))

@@ -20,7 +20,7 @@ from fusionnas.search.encoders import encode_parts
 from fusionnas.search.evolving import evolve
 from fusionnas.search.front import proposed
 from fusionnas.search.gradient import supernet_loss
-from fusionnas.search.halving import Ranking, Watch, first_rung, halve, rescore
+from fusionnas.search.halving import Ranking, Watch, halve, lengths, rescore, rescore_epochs
 from fusionnas.search.heads import HeadSettings
 from fusionnas.search.method import Task
 from fusionnas.search.objective import Judge
@@ -30,7 +30,7 @@ from fusionnas.search.stacking import measure
 from fusionnas.supernet import Supernet, one_hot
 from fusionnas.training.randomness import derive
 
-RESCORE_EPOCHS, RESCORE_SEEDS = 8, 3
+RESCORE_SEEDS = 3
 
 
 def head_contest(task: Task, supernet: Supernet, layers: Layers) -> Contest:
@@ -69,6 +69,7 @@ def rank_heads(
 
     def compute(checkpoint: Checkpoint) -> Result:
         contest, heads, watch = head_contest(task, supernet, layers), _allowed(task, contestants()), head_watch(task)
+        rescoring = rescore_epochs(search.rungs, contest)
         evolving = search.pool == "evolve" and heads.rest is not None
         wanted = search.heads + len(heads.references) if evolving else len(heads)
         allowance = Allowance(budget, _costs(task, contest), heads=wanted, again=search.rescore + len(heads.references))
@@ -81,7 +82,7 @@ def rank_heads(
         if not shortlist:
             return _unranked(task, Pool(tuple(best), (), task.space, layers), contestants=allowance.heads,
                              epochs=allowance.epochs(0))  # fmt: skip
-        losses = rescore(shortlist, contest, epochs=RESCORE_EPOCHS, seeds=RESCORE_SEEDS, watch=watch)
+        losses = rescore(shortlist, contest, epochs=rescoring, seeds=RESCORE_SEEDS, watch=watch)
         facts = _ranking(task, supernet, shortlist, losses, allowance.heads)
         return Result({**facts, "epochs": allowance.epochs(len(shortlist))})
 
@@ -104,8 +105,8 @@ def _allowed(task: Task, heads: Pool) -> Pool:
 
 def _costs(task: Task, contest: Contest) -> Costs:
     search = task.space.file.search
-    rungs = itertools.accumulate([first_rung(search.rungs, contest), *search.rungs[1:]])
-    return Costs(tuple(rungs), search.eta, search.rescore, RESCORE_EPOCHS * RESCORE_SEEDS)
+    ends = tuple(itertools.accumulate(lengths(search.rungs, contest)))
+    return Costs(ends, search.eta, search.rescore, rescore_epochs(search.rungs, contest) * RESCORE_SEEDS)
 
 
 def _halved(task: Task, heads: Pool, contest: Contest, watch: Watch, checkpoint: Checkpoint) -> Ranking:

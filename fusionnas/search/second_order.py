@@ -90,8 +90,9 @@ def _moved(weights: Sequence[nn.Parameter], direction: Sequence[Tensor], step: f
     """Inside, ``weights`` are moved by ``step * direction``; after it they hold their old bits again."""
     old = [weight.data for weight in weights]
     try:
-        for weight, along in zip(weights, direction, strict=True):
-            weight.data = weight.data + step * along.detach()
+        moved = torch._foreach_add(old, [along.detach() for along in direction], alpha=step)
+        for weight, values in zip(weights, moved, strict=True):
+            weight.data = values
         yield
     finally:
         for weight, before in zip(weights, old, strict=True):

@@ -96,7 +96,9 @@ class Alphas(nn.Module):
 
     def _open_groups(self) -> dict[str, Tensor]:
         slots = tuple(torch.cat(pair, dim=-1) for pair in zip(self.alpha, self.alpha_none, strict=True))
-        return Mixing(slots, tuple(self.gamma), dict(self.beta.items()), self.output).groups()
+        # One encoder is no choice: without a gradient of it, none has to go back through the encoders.
+        layers = {name: rows if rows.shape[-1] > 1 else rows.detach() for name, rows in self.beta.items()}
+        return Mixing(slots, tuple(self.gamma), layers, self.output).groups()
 
     def groups(self) -> dict[str, Tensor]:
         """The parameters as in :meth:`Mixing.groups`, closed choices minus infinity."""

@@ -65,9 +65,9 @@ def test_the_first_heads_of_a_pool_are_its_references() -> None:
     assert first(longer, 1000) is longer
 
 
-@pytest.mark.parametrize("epochs", [3, 60, 400])
+@pytest.mark.parametrize("epochs", [3, 60, 2000])
 def test_the_default_method_fits_into_any_budget(tmp_path: Path, epochs: int) -> None:
     known = space(SMALL, f"search.budget={{epochs: {epochs}}}")
     found = search("default", tmp_path / "run", known, data(SMALL))
     assert found.finalists and found.facts["spent"]["epochs"] <= epochs
-    assert (found.facts["contestants"] == 0) == (epochs == 3) and ("shortlist" in found.facts) == (epochs == 400)
+    assert (found.facts["contestants"] == 0) == (epochs == 3) and ("shortlist" in found.facts) == (epochs == 2000)
