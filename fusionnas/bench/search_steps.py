@@ -29,6 +29,7 @@ Row = dict[str, Any]
 
 OPERATORS = ("additive", "multiplicative", "gated", "gated_softmax", "gated_sigmoid", "mlp", "film", "concat")
 WIDTH, CLASSES, STATES, RATE = 64, 4, 18, 0.025
+PUBLISHED, FRUGAL = "as published", "asking for what it needs"
 SPACE = f"""
 name: steps
 task: {{kind: multiclass}}
@@ -79,19 +80,41 @@ def scene(seed: int, batch: int) -> Scene:
 
 
 def packed(seed: int, *, sizes: Sequence[int] = (32, 128)) -> list[Row]:
-    """Forward and backward, weights and alphas, by the packed supernet and by the plain loop."""
-    return [_packed(scene(seed, size), f"batch {size}") for size in sizes]
+    """A first-order step of weights and alphas by the packed supernet and by the plain loop, optimizers left out.
+
+    As published, the loop computes the gradients of weights and alphas on both batches; or it asks for what it needs.
+    """
+    return [row for size in sizes for row in _packed(scene(seed, size), f"batch {size}")]
 
 
-def _packed(at: Scene, setting: str) -> Row:
+def _packed(at: Scene, setting: str) -> list[Row]:
     alphas = list(at.alphas.parameters())
-    ways: dict[str, Callable[..., Tensor]] = {"ours": at.supernet, "other": at.naive}
-    logits = [way(at.batches[0][0], at.alphas.mixing(softmax)).detach() for way in ways.values()]
-    apart = _apart(*(at.gradient(way, alphas) for way in ways.values()))
-    parameters = [*at.supernet.parameters(), *alphas]
-    seconds = alternated({name: partial(at.gradient, way, parameters) for name, way in ways.items()})
+    logits = [way(at.batches[0][0], at.alphas.mixing(softmax)).detach() for way in (at.supernet, at.naive)]
+    apart = _apart(*(at.gradient(way, alphas) for way in (at.supernet, at.naive)))
     error = f"logits {float((logits[0] - logits[1]).abs().max()):.0e}, alpha gradients {apart:.0e}"
-    return compared("packed supernet, one step", setting, seconds, error, ">= 1.7")
+    steps = {
+        "ours": partial(_first_order, at, at.supernet),
+        "published": partial(_first_order, at, at.naive, published=True),
+        "frugal": partial(_first_order, at, at.naive),
+    }
+    seconds = alternated(steps)
+    return [
+        compared("packed supernet, one step", f"{setting}, the loop {how}", {"ours": seconds["ours"], "other": other},
+                 error, bar)
+        for how, other, bar in ((PUBLISHED, seconds["published"], ">= 1.7"), (FRUGAL, seconds["frugal"], ""))
+    ]
+
+
+def _first_order(at: Scene, logits: Callable[..., Tensor], *, published: bool = False) -> None:
+    """Gradients of the alphas on one batch, then those of the weights on the other."""
+    weights, alphas = list(at.supernet.parameters()), list(at.alphas.parameters())
+    both = [*weights, *alphas]
+    torch.autograd.grad(at.loss(1, logits), both if published else alphas, allow_unused=True)
+    with torch.set_grad_enabled(published):
+        mixing = at.alphas.mixing(softmax)
+    inputs, target = at.batches[0]
+    loss = functional.cross_entropy(logits(inputs, mixing), target)
+    torch.autograd.grad(loss, both if published else weights, allow_unused=True)
 
 
 def compiled(

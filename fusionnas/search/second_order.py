@@ -54,8 +54,7 @@ def second_order_gradient(
     if differences:
         implicit = _by_differences(training, weights, alphas, outer, random)
     else:
-        product = sum(((g * v).sum() for g, v in zip(inner, outer, strict=True)), torch.zeros(()))
-        implicit = _gradient(product, alphas)
+        implicit = _along(inner, outer, alphas)
     return [d - rate * i for d, i in zip(direct, total(implicit), strict=True)]
 
 
@@ -74,6 +73,15 @@ def _by_differences(
             set_random_state(random)
             sides.append(_gradient(training(), alphas))
     return [(up - down) / (2 * step) for up, down in zip(*sides, strict=True)]
+
+
+def _along(gradients: Sequence[Tensor], direction: Sequence[Tensor], alphas: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Gradient of ``<gradients, direction>``."""
+    pairs = [(g, v) for g, v in zip(gradients, direction, strict=True) if g.requires_grad]
+    if not pairs:
+        return [torch.zeros_like(alpha) for alpha in alphas]
+    outputs, weights = zip(*pairs, strict=True)
+    return _filled(torch.autograd.grad(outputs, alphas, weights, allow_unused=True), alphas)
 
 
 def _gradient(loss: Tensor, parameters: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:
