@@ -11,7 +11,7 @@ import contextlib
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,12 @@ def oracle(
         file = output.with_name("oracle_scores.csv") if what == "compare" else output
         rows: list[dict[str, Any]] = []
         for table in [load(name) for name in (rest if what == "compare" and rest else problems)]:
-            if what == "compare":
-                rows += _compared(table, seed, executor, progress)
-            else:
-                rows += _scored(rest[0], rest[1:], table, seed, executor, progress)
-            write_table(file, rows)
+            ways = _compared(table, seed, executor, progress) if what == "compare" else [
+                _scored(rest[0], rest[1:], table, seed, executor, progress)
+            ]
+            for scored in ways:
+                rows += scored
+                write_table(file, rows)
     return rows
 
 
@@ -143,12 +144,12 @@ def _taus(table: Table, ranked: Sequence[tuple[float, int]]) -> tuple[str, str]:
     return "" if ours is None else f"{ours:.3f}", f"{statistics.mean(known):.3f}" if known else ""
 
 
-def _compared(table: Table, seed: int, executor: Executor, progress: Progress) -> list[dict[str, Any]]:
+def _compared(table: Table, seed: int, executor: Executor, progress: Progress) -> Iterator[list[dict[str, Any]]]:
     """The default, then every rival with the default's mean seconds of searching on that table."""
     rows = _scored("default", (), table, seed, executor, progress)
+    yield rows
     seconds = statistics.mean(float(row["search_seconds"]) for row in rows)
     for rival in RIVALS:
         method, *settings = rival.split(":")
         given = [f"search.{s}" for s in settings] + [f"search.budget.seconds={seconds:.1f}"]
-        rows += _scored(method, given, table, seed, executor, progress)
-    return rows
+        yield _scored(method, given, table, seed, executor, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from fusionnas.architecture import Architecture
@@ -15,7 +16,8 @@ from fusionnas.training.randomness import derive
 FACTS = Facts(
     summary="evolution over the space, scored on select with the supernet's own weights; nothing is trained",
     source='Guo et al., "Single Path One-Shot NAS with Uniform Sampling", 2020, arXiv:1904.00420, section 3.2',
-    departs="mutation alone, one change of an architecture each, no crossover; 20 parents, 10 generations of 20",
+    departs="mutation alone, one change of an architecture each, a fresh one where the child is known; no crossover; "
+    "20 parents, 10 generations of 20, or as many as a budget of seconds pays for",
 )
 _PARENTS, _CHILDREN, _GENERATIONS = 20, 20, 10
 
@@ -30,15 +32,19 @@ def shared_weights(learned: Learned) -> Decoded:
 
     def compute(checkpoint: Checkpoint) -> Result:
         rng, losses = random.Random(derive(task.seed, "shared weights")), dict[Architecture, float]()
-        for generation in range(_GENERATIONS):
+        for generation in itertools.count() if learned.budget.timed else range(_GENERATIONS):
+            known = len(losses)
             if generation and learned.budget.used("shared weights", generation) >= 1:
                 break
             best = sorted(losses, key=losses.__getitem__)[:_PARENTS]
             for _ in range(_CHILDREN):
                 child = rng.choice(list(space.neighbours(rng.choice(best)))) if best else space.sample(rng)
+                child = space.sample(rng) if child in losses else child
                 if child not in losses:
                     losses[child] = score(child)
             task.progress.advance({"best": min(losses.values())})
+            if len(losses) == known:
+                break
         ranked = sorted(losses, key=losses.__getitem__)[: space.file.search.finalists]
         return Result({"finalists": [a.to_json() for a in ranked], "losses": [losses[a] for a in ranked],
                        "scored": len(losses)})  # fmt: skip
