@@ -43,7 +43,7 @@ def shared_weights(learned: Learned) -> Decoded:
                 if child not in losses:
                     losses[child] = score(child)
             task.progress.advance({"best": min(losses.values())})
-            if len(losses) == known:
+            if len(losses) == known:  # hardly any is left to score
                 break
         ranked = sorted(losses, key=losses.__getitem__)[: space.file.search.finalists]
         return Result({"finalists": [a.to_json() for a in ranked], "losses": [losses[a] for a in ranked],
