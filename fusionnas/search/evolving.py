@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from fusionnas.architecture import Architecture
 from fusionnas.search.contest import Contest
-from fusionnas.search.halving import Watch, lengths
+from fusionnas.search.halving import Watch, head_rungs
 from fusionnas.search.heads import Candidate
 from fusionnas.search.pool import Pool
 
@@ -36,7 +36,7 @@ def evolve(pool: Pool, contest: Contest, search: Search, *, rng: random.Random, 
         rng: of parents and changes.
         watch: is told (generation, stacks done, stacks expected).
     """
-    factors = [1.0] * lengths(search.rungs, contest)[0]
+    factors = [1.0] * head_rungs(search.rungs, contest)[0]
     losses: dict[Architecture, float] = {}
     young = list(pool)
     for generation in range(GENERATIONS):

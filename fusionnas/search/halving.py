@@ -51,7 +51,7 @@ def halve(
         watch: is told (rung, stacks done, stacks expected).
         checkpoint: where to save and resume; None: no saving.
     """
-    added = lengths(rungs, contest)
+    added = head_rungs(rungs, contest)
     saved = checkpoint.load() if checkpoint is not None else None
     first = 0 if saved is None else int(saved["rung"])
     if saved is not None and first:
@@ -135,7 +135,7 @@ def _read(text: str) -> list[Entry]:
     return [(loss, place, Candidate(Architecture.from_json(a), seed)) for loss, place, seed, a in json.loads(text)]
 
 
-def lengths(rungs: Sequence[int], contest: Contest) -> list[int]:
+def head_rungs(rungs: Sequence[int], contest: Contest) -> list[int]:
     """Epochs that each rung adds; the first one has at least 70 steps."""
     steps = math.ceil(len(contest.train.target) / contest.settings.batch_size)
     return [max(rungs[0], math.ceil(FIRST_RUNG_STEPS / steps)), *rungs[1:]]
@@ -146,4 +146,4 @@ def rescore_epochs(rungs: Sequence[int], contest: Contest) -> int:
 
     Scored on fewer, heads that learn fast and then overfit win against those that the rungs had found better.
     """
-    return 2 * sum(lengths(rungs, contest))
+    return 2 * sum(head_rungs(rungs, contest))

@@ -20,7 +20,7 @@ from fusionnas.search.encoders import encode_parts
 from fusionnas.search.evolving import evolve
 from fusionnas.search.front import proposed
 from fusionnas.search.gradient import supernet_loss
-from fusionnas.search.halving import Ranking, Watch, halve, lengths, rescore, rescore_epochs
+from fusionnas.search.halving import Ranking, Watch, halve, head_rungs, rescore, rescore_epochs
 from fusionnas.search.heads import HeadSettings
 from fusionnas.search.method import Task
 from fusionnas.search.objective import Judge
@@ -105,7 +105,7 @@ def _allowed(task: Task, heads: Pool) -> Pool:
 
 def _costs(task: Task, contest: Contest) -> Costs:
     search = task.space.file.search
-    ends = tuple(itertools.accumulate(lengths(search.rungs, contest)))
+    ends = tuple(itertools.accumulate(head_rungs(search.rungs, contest)))
     return Costs(ends, search.eta, search.rescore, rescore_epochs(search.rungs, contest) * RESCORE_SEEDS)
 
 

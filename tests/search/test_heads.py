@@ -12,7 +12,7 @@ from fusionnas.network import FusionHead
 from fusionnas.search.cache import Cache
 from fusionnas.search.contest import Contest
 from fusionnas.search.features import build_caches
-from fusionnas.search.halving import halve, lengths, rescore, rescore_epochs
+from fusionnas.search.halving import halve, head_rungs, rescore, rescore_epochs
 from fusionnas.search.heads import Candidate, HeadSettings, SequentialHeads, initial_head
 from fusionnas.search.stack import HeadStack
 from fusionnas.space import SearchSpace
@@ -138,6 +138,6 @@ def test_halving_ranks_by_loss_and_is_the_same_twice(contest: Contest) -> None:
 
 def test_survivors_are_scored_again_for_longer_than_the_rungs_took(contest: Contest) -> None:
     steps = -(-len(contest.train.target) // SETTINGS.batch_size)
-    first, second = lengths((1, 3), contest)
+    first, second = head_rungs((1, 3), contest)
     assert first * steps >= 70 > (first - 1) * steps and second == 3
     assert rescore_epochs((1, 3), contest) == 2 * (first + 3)

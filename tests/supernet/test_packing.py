@@ -138,3 +138,10 @@ def test_slots_are_a_sequence_of_features() -> None:
     assert len(slots) == 2 and len(slots[:1]) == 1
     assert torch.equal(slots[1].values, values[:, 1:]) and torch.equal(slots[-1].present, present[:, 1])
     assert [f.mask.shape for f in slots] == [(3, 1), (3, 1)]
+
+
+def test_one_encoder_is_no_choice_and_sends_no_gradient_back() -> None:
+    _, alphas = supernet_of(["additive"])
+    layers = alphas.mixing(softmax).layers
+    assert layers and not any(rows.requires_grad for rows in layers.values())
+    assert alphas.mixing(softmax).output.requires_grad
