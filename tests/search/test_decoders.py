@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import torch
 
 from fusionnas.architecture import NodeRef, Point
 from fusionnas.errors import SpaceError
+from fusionnas.run import Run
+from fusionnas.run.progress import QuietProgress
 from fusionnas.search.decoder import decoders
 from fusionnas.search.decoders.sampled import draw
+from fusionnas.search.method import Problem, Task, methods
 from fusionnas.supernet import Alphas, one_hot
 from fusionnas.supernet.mixing import softmax
 from tests.search.test_methods import PLANTED, SMALL, Killed, Kills, data, search, space
@@ -81,3 +85,12 @@ def test_decoders_are_for_relaxed_methods() -> None:
         space(SMALL, "search.method=darts", "search.decoder=sampeld")
     with pytest.raises(SpaceError, match="search.decoder: 'default' decodes nothing; methods that do: bm_nas, darts"):
         space(SMALL, "search.decoder=sampled")
+
+
+def test_shared_weights_score_on_while_a_budget_of_seconds_lasts(tmp_path: Path) -> None:
+    known = space(PLANTED, "search.method=spos", "fusion.nodes=3", "search.budget={seconds: 80}")
+    ticks = itertools.count()
+    with Run.create(tmp_path / "run", space=known, settings={}) as run:
+        problem, clock = Problem(known, data(PLANTED), 3), lambda: float(next(ticks))
+        found = methods["spos"](Task(problem, run, QuietProgress(stages=False), clock=clock))
+    assert found.facts["scored"] > 10 * 20  # the generations without a budget, all of their children new
