@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -120,17 +121,21 @@ def trained(kind: str, *, ranks: Ranks | None = None, epochs: int = 2, device: s
 
 
 def as_rank(rank: int, size: int, folder: str, kinds: tuple[str, ...], epochs: int = 2, device: str = "cpu") -> None:
-    """One rank of a group of its own; on ``cuda`` with the GPU of its number."""
+    """One rank of a group of its own, in a process that ends with it; on ``cuda`` with the GPU of its number."""
     if device == "cuda":
         torch.cuda.set_device(rank)
     backend, where = "nccl" if device == "cuda" else "gloo", compute_device(device)
     distributed.init_process_group(
         backend, init_method=f"file://{folder}/meet", rank=rank, world_size=size, timeout=timedelta(seconds=30)
     )
-    for kind in kinds:
-        try:
-            state = trained(kind, ranks=TorchRanks(where), epochs=epochs, device=device)
-        except FusionNASError as error:
-            state = {"error": str(error)}
-        torch.save(state, Path(folder) / f"{kind}-{rank}.pt")
-    distributed.destroy_process_group()
+    try:
+        for kind in kinds:
+            try:
+                state = trained(kind, ranks=TorchRanks(where), epochs=epochs, device=device)
+            except FusionNASError as error:
+                state = {"error": str(error)}
+            torch.save(state, Path(folder) / f"{kind}-{rank}.pt")
+    finally:
+        distributed.destroy_process_group()
+    # Gloo's threads may hold tensors a moment longer; to free one while the interpreter winds up aborts the process.
+    os._exit(0)
