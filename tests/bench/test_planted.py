@@ -20,9 +20,11 @@ from fusionnas.run.progress import QuietProgress
 
 TINY = ("search.epochs=1", "search.heads=8", "search.rungs=[1]", "search.rescore=1", "search.finalists=1",
         "search.folds=1", "training.epochs=1", "fusion.nodes=1")  # fmt: skip
-SHORT = planted.SPACE.replace("epochs: 12, heads: 120, rescore: 6, folds: 2", "epochs: 1, heads: 8, folds: 1").replace(
-    "epochs: 20", "epochs: 1"
-).replace("nodes: 2", "nodes: 1")
+SHORT = (
+    planted.SPACE.replace("epochs: 12, heads: 120, rescore: 6, folds: 2", "epochs: 1, heads: 8, folds: 1")
+    .replace("epochs: 20", "epochs: 1")
+    .replace("nodes: 2", "nodes: 1")
+)
 
 
 def columns(part: Part, *names: str) -> NDArray[np.float32]:
@@ -37,7 +39,16 @@ def test_labels_are_balanced_and_sets_are_seeded(case: Case) -> None:
         assert all(np.array_equal(columns(part, name), columns(other, name)) for name in part.inputs)
     assert len(test.inputs) == case.modalities and set(test.inputs) >= {"b", "d"}
     assert 0.45 < float(test.target.float().mean()) < 0.55
-    assert abs(best - (1 - case.noise)) < 0.03 and (best == 1.0) == (case.noise == 0)
+    assert abs(best.accuracy - (1 - case.noise)) < 0.03 and (best.accuracy == 1.0) == (case.noise == 0)
+
+
+@pytest.mark.parametrize("shortcut", [0.5, 0.75, 0.85])
+def test_the_least_loss_is_the_entropy_that_planted_two_and_shortcut_leave(shortcut: float) -> None:
+    least = [generate(Case("product", shortcut, noise=noise), 5)[2].loss for noise in (0.0, 0.1)]
+    # H(label | sign, bit) = H(label | sign) + H(bit | label) - H(bit | sign)
+    agrees = 0.9 * shortcut + 0.1 * (1 - shortcut)
+    entropy = [-sum(p * np.log(p) for p in (share, 1 - share)) for share in (0.1, shortcut, agrees)]
+    assert least == pytest.approx([0.0, entropy[0] + entropy[1] - entropy[2]], abs=0.05)
 
 
 def test_neither_planted_modality_says_anything_alone_but_both_do_together() -> None:
@@ -72,7 +83,7 @@ def test_the_alpha_rate_means_nothing_to_the_default_and_much_to_its_rivals(monk
 def test_the_summary_counts_per_method_and_case(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"method": "default", "alpha_rate": "any", "interaction": "xor", "shortcut": 0.5, "modalities": 4,
            "noise": 0.0, "proposed_planted": True, "found_planted": True, "accuracy": "0.9950", "attainable": "1.0000",
-           "shortfall": "0.0050", "seconds": "2.0"}  # fmt: skip
+           "shortfall": "0.0050", "loss": "0.1000", "attainable_loss": "0.0000", "seconds": "2.0"}  # fmt: skip
     missed = {**row, "found_planted": False, "accuracy": "0.7000", "shortfall": "0.3000"}
     rows = [row, missed, {**row, "shortcut": 0.75}]
     first, second = summary(rows)
