@@ -53,11 +53,15 @@ def halve(
     """
     added = head_rungs(rungs, contest)
     saved = checkpoint.load() if checkpoint is not None else None
-    first = 0 if saved is None else int(saved["rung"])
-    if saved is not None and first:
+    before: list[dict[int, int]] = [] if saved is None else saved["before"]
+    for number, stacks in enumerate(before):
+        # Who says whether a stack may train also counts what was trained.
+        for stack in sorted(stacks):
+            contest.going(stack, stacks[stack], sum(added[: number + 1]))
+    if saved is not None and before:
         candidates = [candidate for _, _, candidate in _read(saved["entrants"])]
     ranked: Ranking = []
-    for number in range(first, len(added)):
+    for number in range(len(before), len(added)):
         last = number == len(added) - 1
         rung = _Rung(len(candidates) if last else max(keep, math.ceil(len(candidates) / eta)))
         if saved is not None:
@@ -70,7 +74,8 @@ def halve(
             watch(f"rung {number + 1} of {len(added)}", len(rung.done), max(expected, len(rung.done)))
             if checkpoint is not None and checkpoint.due():
                 entrants = [] if number == 0 else [(0.0, -i, c) for i, c in enumerate(candidates)]
-                checkpoint.save({"rung": number, "entrants": _written(entrants), **rung.saved()})
+                checkpoint.save({"before": before, "entrants": _written(entrants), **rung.saved()})
+        before.append(rung.done)
         ranked = rung.ranked()
         candidates = [candidate for candidate, _ in ranked]
     return ranked
@@ -100,15 +105,15 @@ Entry = tuple[float, int, Candidate]
 
 @dataclass
 class _Rung:
-    """A rung under way: the best so far, and which stacks are done."""
+    """A rung under way: the best so far, and how many heads the stacks had that are done."""
 
     limit: int
     best: list[Entry] = field(default_factory=list)
-    done: set[int] = field(default_factory=set)
+    done: dict[int, int] = field(default_factory=dict)
 
     def add(self, stack: int, members: Sequence[tuple[int, Candidate]], losses: Tensor) -> None:
         """What a stack came to; who diverged comes last."""
-        self.done.add(stack)
+        self.done[stack] = len(members)
         for (place, candidate), loss in zip(members, losses.nan_to_num(math.inf).tolist(), strict=True):
             entry = (-loss, -place, candidate)
             if len(self.best) < self.limit:
@@ -121,10 +126,10 @@ class _Rung:
         return [(candidate, -loss) for loss, _, candidate in sorted(self.best, key=lambda e: e[:2], reverse=True)]
 
     def saved(self) -> dict[str, Any]:
-        return {"best": _written(self.best), "done": sorted(self.done)}
+        return {"best": _written(self.best), "done": self.done}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        self.best, self.done = _read(saved["best"]), set(saved["done"])
+        self.best, self.done = _read(saved["best"]), saved["done"]
 
 
 def _written(entries: Sequence[Entry]) -> str:

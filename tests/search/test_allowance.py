@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fusionnas.run import Run
+from fusionnas.run.unit import Checkpoint
 from fusionnas.search.allowance import Allowance, Costs, first
+from fusionnas.search.halving import Watch
 from fusionnas.search.pool import Pool
 from tests.search.test_budget import budget, fresh
+from tests.search.test_contest import CONTEST, ranking
 from tests.search.test_methods import SMALL, data, search, space
 from tests.spaces import tiny_space
 
@@ -52,6 +56,24 @@ def test_the_clock_is_asked_before_each_stack_and_remembered(tmp_path: Path) -> 
     with Run.open(tmp_path / "run") as run:
         later = Allowance(budget("{seconds: 10}", run, [0.0]), COSTS, heads=60, again=12)
         assert [later(*one) for one in asked] == answers and later.again() == 3
+
+
+@pytest.mark.parametrize("stop", ["rung 1 of 2", "rung 2 of 2"])
+def test_a_ranking_that_goes_on_knows_what_was_trained_before(tmp_path: Path, stop: str) -> None:
+    def watch(stage: str, done: int, expected: int) -> None:
+        if stage == stop and done == 2:
+            raise InterruptedError
+
+    def ranked(run: Run, watch: Watch) -> Allowance:
+        costs = Costs((9, 10), eta=3, keep=4, rescoring=60)
+        allowance = Allowance(budget("{seconds: 100}", run, [0.0] * 99), costs, heads=60, again=4)
+        ranking(replace(CONTEST, going=allowance), Checkpoint(tmp_path / "state", 0), watch)
+        return allowance
+
+    with fresh(tmp_path) as run, pytest.raises(InterruptedError):
+        ranked(run, watch)
+    with Run.open(tmp_path / "run") as run:
+        assert ranked(run, lambda *_: None).epochs(0) == 60 * 9 + 20 * 10
 
 
 def test_the_first_heads_of_a_pool_are_its_references() -> None:
