@@ -35,7 +35,7 @@ KINDS = (("gated", "mlp"), ("low_rank_tensor", "gated"), ("additive", "multiplic
 SIZES = ((16, 64), (64, 64), (64, 512), (128, 128), (256, 64), (256, 512))
 """Width and batch."""
 SEEDS, EPOCHS = 3, 20
-SIZES = {5_000: ((1, 1, 1, 1), 2), 20_000: ((2, 2, 2, 2), 2), 1_000_000: ((2, 2, 2, 1), 3)}
+SPACES = {5_000: ((1, 1, 1, 1), 2), 20_000: ((2, 2, 2, 2), 2), 1_000_000: ((2, 2, 2, 1), 3)}
 """Levels of each modality, and nodes, of the quadrants' space that has at least so many architectures."""
 
 
@@ -129,7 +129,7 @@ class _Clock:
 
 
 def _problem(architectures: int, seed: int) -> Problem:
-    levels, nodes = next(sizes for most, sizes in SIZES.items() if architectures <= most)
+    levels, nodes = next(sizes for most, sizes in SPACES.items() if architectures <= most)
     modalities = ("upper_left", "upper_right", "lower_left", "lower_right")
     overrides = [f"fusion.nodes={nodes}"]
     overrides += [f"modalities.{name}.levels={count}" for name, count in zip(modalities, levels, strict=True)]

@@ -9,7 +9,7 @@ import torch
 
 from fusionnas.bench.alternated import alternated, one_thread
 from fusionnas.bench.search import DEFAULT, PARTS, search
-from fusionnas.bench.search_heads import SIZES, _contest, _problem, chosen, stacked
+from fusionnas.bench.search_heads import SPACES, _contest, _problem, chosen, stacked
 from fusionnas.bench.search_steps import _as_published, _errors, _exact, compared, compiled, scene
 from fusionnas.errors import InputError
 from fusionnas.run.progress import QuietProgress
@@ -67,7 +67,7 @@ def test_a_row_says_ratio_and_milliseconds() -> None:
 
 
 def test_spaces_are_as_large_as_asked_for() -> None:
-    for least in SIZES:
+    for least in SPACES:
         assert _problem(least, 0).space.graphs() >= least
 
 
