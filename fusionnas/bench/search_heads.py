@@ -113,7 +113,7 @@ def _per_step(
 
 
 class _Clock:
-    """Seconds inside, and the most memory that this process and its workers ever held."""
+    """Seconds inside, and the most memory that this process ever held, plus that of the largest of its workers."""
 
     seconds: float
     memory: str
