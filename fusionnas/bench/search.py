@@ -24,8 +24,10 @@ PARTS: dict[str, Part] = {
     "stacked_compiled": lambda seed, workers, progress: stacked(backend="inductor"),
     "chosen": lambda seed, workers, progress: chosen(),
     "halving": lambda seed, workers, progress: [
-        *halving(seed, 1, progress, heads=5_000, bar="<= 12 s"),
-        *halving(seed, workers, progress, heads=20_000, bar="<= 30 s"),
+        row
+        for short in (False, True)
+        for heads, count, bar in ((5_000, 1, "<= 12 s"), (20_000, workers, "<= 30 s"))
+        for row in halving(seed, count, progress, heads=heads, bar=bar, short=short)
     ],
     "exhaustive": exhaustive,
     "million": lambda seed, workers, progress: halving(seed, workers, progress, heads=1_000_000),

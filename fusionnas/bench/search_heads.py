@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import time
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from fusionnas.run.progress import Progress
 from fusionnas.search.cache import Cache
 from fusionnas.search.contest import Contest
 from fusionnas.search.features import build_caches
-from fusionnas.search.halving import halve
+from fusionnas.search.halving import FIRST_RUNG_STEPS, halve, head_rungs
 from fusionnas.search.heads import Candidate, Heads, HeadSettings, SequentialHeads
 from fusionnas.search.method import Problem
 from fusionnas.search.pool import Candidates, Pool
@@ -35,6 +36,8 @@ KINDS = (("gated", "mlp"), ("low_rank_tensor", "gated"), ("additive", "multiplic
 SIZES = ((16, 64), (64, 64), (64, 512), (128, 128), (256, 64), (256, 512))
 """Width and batch."""
 SEEDS, EPOCHS = 3, 20
+SHORT_RUNGS = (1, 3)
+"""Epochs that each adds."""
 SPACES = {5_000: ((1, 1, 1, 1), 2), 20_000: ((2, 2, 2, 2), 2), 1_000_000: ((2, 2, 2, 1), 3)}
 """Levels of each modality, and nodes, of the quadrants' space that has at least so many architectures."""
 
@@ -82,10 +85,16 @@ def exhaustive(seed: int, workers: int, progress: Progress, *, epochs: int = EPO
     return [row("exhaustive training", setting, ours=f"{clock.seconds:.1f} s", bar="<= 300 s", memory_mb=clock.memory)]
 
 
-def halving(seed: int, workers: int, progress: Progress, *, heads: int = 5_000, bar: str = "") -> list[Row]:
-    """Successive halving, with the default's rungs, over a whole space of at least so many architectures."""
+def halving(
+    seed: int, workers: int, progress: Progress, *, heads: int = 5_000, bar: str = "", short: bool = False
+) -> list[Row]:
+    """Successive halving over a whole space of at least so many architectures, with the default's rungs.
+
+    Or with ``short`` ones, which no search uses, since they throw the right heads out: for times to be compared with.
+    """
     given = _problem(heads, seed)
     search = given.space.file.search
+    rungs, steps = (SHORT_RUNGS, 1) if short else (search.rungs, FIRST_RUNG_STEPS)
     layers = {name: ("mlp",) * modality.levels for name, modality in given.space.file.modalities.items()}
     members = Candidates(Pool((), None, given.space, layers), seed)
     stages: list[str] = []
@@ -97,8 +106,10 @@ def halving(seed: int, workers: int, progress: Progress, *, heads: int = 5_000, 
         progress.advance({})
 
     with _Clock() as clock, _contest(given, workers) as contest:
-        halve(members, contest, rungs=search.rungs, eta=search.eta, keep=search.rescore, watch=watch)
-    setting = f"{len(members):,} architectures, {workers} workers"
+        halve(members, contest, rungs=rungs, eta=search.eta, keep=search.rescore, watch=watch, steps=steps)
+        epochs = itertools.accumulate(head_rungs(rungs, contest, steps))
+    ends = " and ".join(map(str, epochs))
+    setting = f"{len(members):,} architectures, {workers} workers, rungs up to epochs {ends}"
     return [row("halving", setting, ours=f"{clock.seconds:.1f} s", bar=bar, memory_mb=clock.memory)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,15 +72,15 @@ def choose(task: Task, found: Found) -> Winner:
     done = attempt(task, [Job(architecture, 0) for architecture in candidates])
     candidates = [job.architecture for job in done]
     first = list(done.values())
-    trained = _on_all_folds(task, [candidates[i] for i in _shortlist(task, first)])
+    trained = on_all_folds(task, [candidates[i] for i in _shortlist(task, first)])
     if not trained:
         raise FusionNASError("no candidate can be trained on all folds; the journal says why")
     best = [folds[0].architecture for folds in trained]
-    chosen = _best(task, trained)
+    chosen = best_of(task, trained)
     inputs = _ablate(task, trained[chosen])
     simpler = without(task.space, best[chosen], [i["point"] for i in inputs if i["ignored"]], found.layers)
     if simpler is not None and simpler not in best:
-        more = _on_all_folds(task, [simpler])
+        more = on_all_folds(task, [simpler])
         trained += more
         # An ignored input is gone unless the network without it turns out worse.
         if more and no_worse(held_out_losses(task, trained[-1]) - held_out_losses(task, trained[chosen])):
@@ -99,7 +100,8 @@ def _shortlist(task: Task, first: list[Retrained]) -> list[int]:
     return list(dict.fromkeys([*order, one_standard_error(losses, _modalities(task, first))]))
 
 
-def _on_all_folds(task: Task, candidates: list[Architecture]) -> list[list[Retrained]]:
+def on_all_folds(task: Task, candidates: Sequence[Architecture]) -> list[list[Retrained]]:
+    """The trainings of each candidate, one per fold, that of select first; who cannot be trained on all is left out."""
     folds = task.space.file.search.folds
     jobs = [Job(architecture, 0, fold=fold) for architecture in candidates for fold in range(folds)]
     task.progress.stage("compare on all folds", len(jobs))
@@ -108,7 +110,8 @@ def _on_all_folds(task: Task, candidates: list[Architecture]) -> list[list[Retra
     return [[trained[job] for job in group] for group in groups if all(job in trained for job in group)]
 
 
-def _best(task: Task, trained: list[list[Retrained]]) -> int:
+def best_of(task: Task, trained: list[list[Retrained]]) -> int:
+    """Place of the simplest within one standard error; with several objectives, of what the front recommends."""
     if Judge(task).costs:
         return Front(task, trained).recommended
     losses = torch.stack([held_out_losses(task, t) for t in trained])

@@ -39,6 +39,7 @@ def halve(
     keep: int,
     watch: Watch,
     checkpoint: Checkpoint | None = None,
+    steps: int = FIRST_RUNG_STEPS,
 ) -> Ranking:
     """Train all candidates by rungs; those of the last rung with their select loss, best first.
 
@@ -50,8 +51,9 @@ def halve(
         keep: fewest candidates that go on.
         watch: is told (rung, stacks done, stacks expected).
         checkpoint: where to save and resume; None: no saving.
+        steps: fewest of the first rung.
     """
-    added = head_rungs(rungs, contest)
+    added = head_rungs(rungs, contest, steps)
     saved = checkpoint.load() if checkpoint is not None else None
     before: list[dict[int, int]] = [] if saved is None else saved["before"]
     for number, stacks in enumerate(before):
@@ -140,10 +142,10 @@ def _read(text: str) -> list[Entry]:
     return [(loss, place, Candidate(Architecture.from_json(a), seed)) for loss, place, seed, a in json.loads(text)]
 
 
-def head_rungs(rungs: Sequence[int], contest: Contest) -> list[int]:
-    """Epochs that each rung adds; the first one has at least 70 steps."""
+def head_rungs(rungs: Sequence[int], contest: Contest, fewest: int = FIRST_RUNG_STEPS) -> list[int]:
+    """Epochs that each rung adds; the first one has at least so many steps."""
     steps = math.ceil(len(contest.train.target) / contest.settings.batch_size)
-    return [max(rungs[0], math.ceil(FIRST_RUNG_STEPS / steps)), *rungs[1:]]
+    return [max(rungs[0], math.ceil(fewest / steps)), *rungs[1:]]
 
 
 def rescore_epochs(rungs: Sequence[int], contest: Contest) -> int:

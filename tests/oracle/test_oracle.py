@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fusionnas.bench.oracle import oracle, score_once
+from fusionnas.bench.oracle import RIVALS, _compared_on_folds, oracle, score_once
 from fusionnas.errors import InputError
 from fusionnas.execution.inline import InlineExecutor
 from fusionnas.network import build, predict
@@ -17,9 +18,12 @@ from fusionnas.oracle import load, problem, problems
 from fusionnas.oracle.build import build_table
 from fusionnas.oracle.table import Table
 from fusionnas.oracle.training import _NetworkStack, train_networks
+from fusionnas.run import Run
 from fusionnas.run.progress import QuietProgress
 from fusionnas.search.contest import stacks
 from fusionnas.search.heads import Candidate
+from fusionnas.search.method import Found, Task, methods
+from fusionnas.search.retrain import Job, held_out_losses, retrain
 from fusionnas.training.randomness import derive, seeded
 
 
@@ -133,6 +137,28 @@ def test_a_method_is_scored_by_a_table() -> None:
     assert row["table"] == "views" and row["seed"] == 100 and float(row["seconds"]) > 0
     chosen = next(a for a in table.architectures if str(a) == row["architecture"])
     assert row["regret"] == f"{table.regret(chosen):.3f}"
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+def test_every_rival_is_a_method_with_settings_that_hold(rival: str) -> None:
+    method, *settings = rival.split(":")
+    overrides = [f"search.method={method}", *(f"search.{setting}" for setting in settings)]
+    assert method in methods and problem("views", overrides=overrides)[0].space.file.search.method == method
+
+
+def test_finalists_are_compared_on_folds_as_in_a_search(tmp_path: Path) -> None:
+    given, _ = problem("views", overrides=["search.folds=3", "training.epochs=2"])
+    finalists = tuple(itertools.islice(given.space.enumerate(), 2000, 2003))
+    with Run.create(tmp_path / "run", space=given.space, settings={}) as run:
+        task = Task(given, run, QuietProgress(stages=False))
+        ids = _compared_on_folds(task, Found(finalists, {}, {"history": []}))
+        losses = {
+            a.id: float(held_out_losses(task, retrain(task, [Job(a, 0, fold=fold) for fold in range(3)])).mean())
+            for a in finalists
+        }
+    assert sorted(ids) == sorted(losses) and ids[1:] == sorted(ids[1:], key=losses.__getitem__)
+    apart = max(losses.values()) - min(losses.values())
+    assert losses[ids[0]] - min(losses.values()) < 0.5 * apart  # least, or no worse and simpler
 
 
 @pytest.mark.parametrize("words", [("bild",), ("score",), ("compare", "veiws"), ("build", "veiws")])
