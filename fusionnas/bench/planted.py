@@ -232,7 +232,7 @@ def _loss(case: Case, flipped: NDArray[np.bool_], told: NDArray[np.bool_]) -> fl
     """Mean negative log-probability of the labels, given the planted two and whether the shortcut tells the truth."""
     label = np.where(flipped, case.noise, 1 - case.noise) * np.where(told, case.shortcut, 1 - case.shortcut)
     other = np.where(flipped, 1 - case.noise, case.noise) * np.where(told, 1 - case.shortcut, case.shortcut)
-    return float(-np.log(label / (label + other)).mean())
+    return float(np.log((label + other) / label).mean())
 
 
 def _feature(latent: NDArray[Any], rotation: NDArray[Any], rng: np.random.Generator) -> Feature:
