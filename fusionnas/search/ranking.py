@@ -113,7 +113,8 @@ def _halved(task: Task, heads: Pool, contest: Contest, watch: Watch, checkpoint:
     """Survivors, best first; with ``search.pool: evolve`` of all generations."""
     search, rungs = task.space.file.search, task.space.file.search.rungs
     if search.pool == "evolve" and heads.rest is not None:
-        heads = evolve(heads, contest, search, rng=random.Random(derive(task.seed, "evolve")), watch=watch)
+        rng = random.Random(derive(task.seed, "evolve"))
+        heads = evolve(heads, contest, search, rng=rng, watch=watch, unit=task.run.unit)
         rungs = (sum(rungs[:2]), *rungs[2:])
     return halve(
         Candidates(heads, task.seed), contest, rungs=rungs, eta=search.eta, keep=search.rescore, watch=watch,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
+import pytest
+
+from fusionnas.run import Run
+from fusionnas.run.unit import Checkpoint
 from fusionnas.search.cache import Cache
 from fusionnas.search.contest import Contest
 from fusionnas.search.evolving import evolve
@@ -76,11 +81,47 @@ def test_generations_come_closer_to_what_trains_well() -> None:
     told: list[str] = []
     first = drawn(LARGE, 12)
     found = evolve(
-        first, contest, LARGE.file.search, rng=random.Random(0), watch=lambda stage, done, expected: told.append(stage)
-    )
+        first, contest, LARGE.file.search, rng=random.Random(0), watch=lambda stage, done, expected: told.append(stage),
+        unit=lambda name, compute: compute(Checkpoint(None, 0)),
+    )  # fmt: skip
     assert list(dict.fromkeys(told)) == [f"generation {n} of 4" for n in (1, 2, 3, 4)]
     assert found.references == first.references and len(set(found)) == len(found)
     assert found.rest is not None and first.rest is not None
     deciding = {LARGE.points()[0], LARGE.points()[4]}
     assert not any(deciding <= set(architecture.points()) for architecture in first.rest)
     assert set(found.rest[0].points()) == deciding  # two of the 72 heads of this space, one change from half of it
+
+
+def test_a_killed_evolution_goes_on_with_the_generation_that_it_was_in(tmp_path) -> None:
+    settings = HeadSettings(width=8, outputs=1, batch_size=200)
+    counted: list[list[tuple[int, int, int]]] = []
+    runs = {name: Run.create(tmp_path / name, space=LARGE, settings={}) for name in ("whole", "killed")}
+
+    def found(name: str, most: float) -> Pool:
+        """At most so many stacks are trained; then the power fails."""
+        asked: list[tuple[int, int, int]] = []
+        trained: list[str] = []
+
+        def watch(stage: str, done: int, expected: int) -> None:
+            trained.append(stage)
+            if len(trained) > most:
+                raise KeyboardInterrupt
+
+        contest = Contest(
+            additive_cache(400, 1), additive_cache(200, 2), settings, seed=1,
+            going=lambda *stack: asked.append(stack) is None,
+        )  # fmt: skip
+        try:
+            return evolve(
+                drawn(LARGE, 12), contest, LARGE.file.search, rng=random.Random(0), watch=watch, unit=runs[name].unit
+            )
+        finally:
+            counted.append(asked)
+
+    whole = found("whole", math.inf)
+    with pytest.raises(KeyboardInterrupt):
+        found("killed", 2 * len(counted[0]) // 4 + 1)
+    assert [unit for unit in runs["killed"].units()] == ["search/generation/1", "search/generation/2"]
+    left = len(counted[0]) - sum(len(facts["stacks"]) for facts in runs["killed"].units().values())
+    assert found("killed", left) == whole
+    assert counted[-1] == counted[0]  # who gives allowance is asked again, also for what is known
