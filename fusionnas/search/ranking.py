@@ -25,7 +25,7 @@ from fusionnas.search.heads import HeadSettings
 from fusionnas.search.method import Task
 from fusionnas.search.objective import Judge
 from fusionnas.search.pool import Candidates, Pool
-from fusionnas.search.references import Layers, sources
+from fusionnas.search.references import Layers, competes, sources
 from fusionnas.search.stacking import measure
 from fusionnas.supernet import Supernet, one_hot
 from fusionnas.training.randomness import derive
@@ -77,7 +77,8 @@ def rank_heads(
             return _unranked(task, heads)
         pool = first(heads, allowance.heads)
         ranked = _halved(task, pool, replace(contest, going=allowance), watch, checkpoint)
-        best = [candidate.architecture for candidate, _ in ranked[: search.rescore]]
+        # References beyond the space are scored to be compared with; they take no place from who may be the answer.
+        best = [c.architecture for c, _ in ranked if competes(task.space, c.architecture)][: search.rescore]
         shortlist = list(dict.fromkeys([*best, *pool.references]))[: allowance.again()]
         if not shortlist:
             return _unranked(task, Pool(tuple(best), (), task.space, layers), contestants=allowance.heads,
@@ -124,7 +125,8 @@ def _halved(task: Task, heads: Pool, contest: Contest, watch: Watch, checkpoint:
 
 def _unranked(task: Task, heads: Pool, *, contestants: int = 0, epochs: int = 0) -> Result:
     """The first heads as finalists: the budget does not pay for scoring any again."""
-    best = [architecture.to_json() for architecture in itertools.islice(heads, task.space.file.search.finalists)]
+    able = (architecture.to_json() for architecture in heads if competes(task.space, architecture))
+    best = list(itertools.islice(able, task.space.file.search.finalists))
     return Result({"finalists": best, "contestants": contestants, "epochs": epochs})
 
 
@@ -148,8 +150,9 @@ def _ranking(
     means = losses.mean(1).tolist()
     counts = [len(sources(space, architecture)) for architecture in shortlist]
     order = sorted(range(len(shortlist)), key=lambda i: means[i])
-    simplest = one_standard_error(losses, counts)
-    losses_by = {shortlist[i]: means[i] for i in dict.fromkeys([simplest, *order])}
+    able = [i for i in order if competes(space, shortlist[i])]
+    simplest = able[one_standard_error(losses[able], [counts[i] for i in able])]
+    losses_by = {shortlist[i]: means[i] for i in dict.fromkeys([simplest, *able])}
     finalists, front = proposed(Judge(task), losses_by, space.file.search.finalists)
     inside = [i for i in order if space.contains(shortlist[i])]
     shared = [float(supernet_loss(supernet, one_hot(space, shortlist[i]), task.data.select).mean()) for i in inside]
