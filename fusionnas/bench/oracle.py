@@ -104,8 +104,8 @@ def _scored(
 def score_once(method: str, overrides: Sequence[str], table: Table, seed: int) -> dict[str, Any]:
     """Search with one seed on one core, and look up what was chosen; a budget of seconds is one of that core's.
 
-    As in every search, the finalists train on all folds, and the best there is chosen. References such as the sum of
-    all modalities may win, and are not in the table: then the next best that is.
+    As in every search, the finalists train on all folds, and the best there is chosen. What a table does not have,
+    such as the sum of all modalities in a shortlist, is passed over.
     """
     given, _ = problem(table.name, seed=seed, overrides=[f"search.method={method}", *overrides])
     torch.set_num_threads(1)

@@ -152,6 +152,7 @@ def test_finalists_are_compared_on_folds_as_in_a_search(tmp_path: Path) -> None:
     with Run.create(tmp_path / "run", space=given.space, settings={}) as run:
         task = Task(given, run, QuietProgress(stages=False))
         ids = _compared_on_folds(task, Found(finalists, {}, {"history": []}))
+        assert all(run.known(Job(a, 0, fold=fold).name) for a in finalists for fold in range(3))
         losses = {
             a.id: float(held_out_losses(task, retrain(task, [Job(a, 0, fold=fold) for fold in range(3)])).mean())
             for a in finalists

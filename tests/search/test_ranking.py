@@ -8,8 +8,13 @@ from pathlib import Path
 import torch
 
 from fusionnas.data.base import Part
+from fusionnas.search.contest import Contest
+from fusionnas.search.halving import halve
+from fusionnas.search.heads import HeadSettings
+from fusionnas.search.pool import Candidates
 from fusionnas.search.references import competes, named
 from tests.search.test_methods import PLANTED, data, search, space
+from tests.search.test_pool import LARGE, additive_cache, drawn
 
 
 def all_decide(part: Part) -> Part:
@@ -17,6 +22,18 @@ def all_decide(part: Part) -> Part:
     score = sum(feature.values[:, 0, 0] for feature in part.inputs.values())
     assert isinstance(score, torch.Tensor)
     return replace(part, target=(score > 0).long())
+
+
+def test_a_first_rung_has_the_steps_that_are_asked_for_or_seventy() -> None:
+    asked: list[int] = []
+    contest = Contest(
+        additive_cache(400, 1), additive_cache(200, 2), HeadSettings(width=8, outputs=1, batch_size=200), seed=1,
+        going=lambda stack, heads, epochs: asked.append(epochs) is None,
+    )  # fmt: skip
+    members = Candidates(drawn(LARGE, 12), 0)
+    for steps in ({"steps": 1}, {}):
+        halve(members, contest, rungs=(1, 3), eta=4, keep=2, watch=lambda *_: None, **steps)
+    assert list(dict.fromkeys(asked)) == [1, 4, 35, 38]  # two steps an epoch
 
 
 def test_references_beyond_the_space_take_no_place_of_a_finalist(tmp_path: Path) -> None:
