@@ -26,6 +26,8 @@ from fusionnas.training.optimizer import cosine
 from fusionnas.training.randomness import derive, seeded
 from fusionnas.training.scoring import nll
 
+SCORED = 128  # samples at a time, of all members
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -69,7 +71,7 @@ def train_networks(problem: Problem, test: Part, architectures: Sequence[Archite
 
 @torch.no_grad()
 def _scores(stack: _NetworkStack, select: Part, test: Part) -> tuple[Tensor, Tensor, Tensor]:
-    on_select, on_test = stack(select), stack(test)
+    on_select, on_test = (torch.cat([stack(few) for few in part.batches(SCORED)], 1) for part in (select, test))
     return nll(on_select, select.target).mean(-1), _right(on_select, select.target), _right(on_test, test.target)
 
 

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from fusionnas.bench.oracle import RIVALS, _compared_on_folds, oracle, score_once
+from fusionnas.data.base import Part
 from fusionnas.errors import InputError
 from fusionnas.execution.inline import InlineExecutor
 from fusionnas.network import build, predict
 from fusionnas.oracle import build as building
 from fusionnas.oracle import load, problem, problems
 from fusionnas.oracle.build import build_table
+from fusionnas.oracle.problems import TEST_DRAWS
 from fusionnas.oracle.table import Table
 from fusionnas.oracle.training import _NetworkStack, train_networks
 from fusionnas.run import Run
@@ -39,6 +41,31 @@ def test_problems_are_fixed_balanced_and_disjoint(name: str) -> None:
         assert all(torch.equal(part.inputs[m].values, other.inputs[m].values) for m in part.inputs)
     counts = torch.bincount(given.data.train.target)
     assert counts.min() > 0.7 * counts.max()
+
+
+@pytest.mark.parametrize("name", list(problems))
+def test_only_what_is_random_differs_between_the_draws_of_a_test_part(name: str) -> None:
+    given, test = problem(name)
+    seen = {group for part in (given.data.train, given.data.alpha, given.data.select) for group in part.groups}
+    assert not seen & set(test.groups) and len(test) == TEST_DRAWS * len(set(test.groups))
+    size = len(test) // TEST_DRAWS
+    first, second = test.rows(torch.arange(size)), test.rows(torch.arange(size, 2 * size))
+    assert torch.equal(first.target, second.target) == (name != "product")  # the same digits; other samples
+    for modality in test.inputs:
+        one, other = (part.inputs[modality].values.flatten(1) for part in (first, second))
+        alike = torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1]
+        assert abs(alike) < 0.05 if name == "product" else 0.2 < alike < 0.95
+    # The rule that makes labels is the same in all draws: least squares on products, learned on one, holds on another.
+    if name == "product":
+        known = _products(given.data.train)
+        rule = torch.linalg.lstsq(known, 2.0 * given.data.train.target[:, None] - 1).solution
+        right = ((_products(second) @ rule > 0).squeeze(1) == second.target.bool()).float().mean()
+        assert right > 0.8
+
+
+def _products(part: Part) -> torch.Tensor:
+    a, b, c = (part.inputs[m].values.flatten(1) for m in ("a", "b", "c"))
+    return torch.cat([(a[:, :, None] * b[:, None]).flatten(1), c], 1)
 
 
 def test_a_stack_of_whole_networks_is_those_networks() -> None:
