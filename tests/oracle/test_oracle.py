@@ -91,6 +91,17 @@ def test_training_learns_and_is_the_same_twice() -> None:
     assert (first.test_right[:, -1] > 0.3 * len(test)).all()
 
 
+@pytest.mark.parametrize("name", list(problems))
+def test_published_tables_are_what_training_gives(name: str) -> None:
+    given, test = problem(name)
+    table = load(name)
+    assert table.sizes == (len(given.data.select), len(test))
+    places = [p for p, a in enumerate(table.architectures) if [n.operator for n in a.nodes] == ["gated"]][:6]
+    curves = train_networks(given, test, [table.architectures[p] for p in places], 2)
+    trained = curves.test_right[:, -1].numpy() / len(test)
+    assert np.abs(trained - table.test_right[places, 2, -1] / table.sizes[1]).max() < 0.01  # another processor's rounding
+
+
 def fake_table() -> Table:
     architectures = tuple(problem("views")[0].space.enumerate())
     generator = np.random.default_rng(0)
