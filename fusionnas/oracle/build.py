@@ -90,5 +90,5 @@ def _joined(
                 columns[key][groups[number], seed] = stored[key]
     return Table(
         name, tuple(architectures), columns["select_loss"].astype(np.float16),
-        columns["select_right"].astype(np.uint16), columns["test_right"].astype(np.uint16), sizes,
+        columns["select_right"].astype(np.int32), columns["test_right"].astype(np.int32), sizes,
     )  # fmt: skip

@@ -49,8 +49,8 @@ class Table:
     name: str
     architectures: tuple[Architecture, ...]
     select_loss: NDArray[np.float16]
-    select_right: NDArray[np.uint16]
-    test_right: NDArray[np.uint16]
+    select_right: NDArray[np.int32]
+    test_right: NDArray[np.int32]
     sizes: tuple[int, int]
 
     @property
@@ -127,8 +127,8 @@ class Table:
         buffer = io.BytesIO()
         ids = np.array([int(a.id, 16) for a in self.architectures], dtype=np.uint32)
         np.savez_compressed(
-            buffer, ids=ids, select_loss=self.select_loss, select_right=self.select_right, test_right=self.test_right,
-            sizes=np.array(self.sizes),
+            buffer, ids=ids, select_loss=self.select_loss, select_right=self.select_right.astype(np.uint16),
+            test_right=self.test_right.astype(np.uint16), sizes=np.array(self.sizes),
         )  # fmt: skip
         write_atomic(path, buffer.getvalue())
 
@@ -155,6 +155,6 @@ def load(name: str, folder: Path | None = None) -> Table:
         if [f"{number:08x}" for number in stored["ids"]] != [a.id for a in architectures]:
             raise InputError(f"{file} is the table of another version of the space '{name}'; build it anew")
         sizes = (int(stored["sizes"][0]), int(stored["sizes"][1]))
-        return Table(
-            name, architectures, stored["select_loss"], stored["select_right"], stored["test_right"], sizes
-        )
+        # Small on disk; in memory wide enough that 100 times a count is what it should be.
+        select_right, test_right = (stored[key].astype(np.int32) for key in ("select_right", "test_right"))
+        return Table(name, architectures, stored["select_loss"], select_right, test_right, sizes)
