@@ -98,8 +98,10 @@ def test_published_tables_are_what_training_gives(name: str) -> None:
     assert table.sizes == (len(given.data.select), len(test))
     places = [p for p, a in enumerate(table.architectures) if [n.operator for n in a.nodes] == ["gated"]][:6]
     curves = train_networks(given, test, [table.architectures[p] for p in places], 2)
-    apart = curves.test_right[:, -1].numpy() - table.test_right[places, 2, -1]
-    assert np.abs(apart).max() < 0.03 * len(test)  # another processor rounds otherwise
+    for trained, stored in ((curves.select_loss, table.select_loss), (curves.test_right, table.test_right)):
+        # Another processor rounds otherwise: so near, beside another seed's training.
+        apart = np.abs(trained.numpy()[:, None, -1] - stored[places, :, -1].astype(float)).mean(0)
+        assert apart[2] < 0.5 * min(apart[0], apart[1])
     assert (100 * table.test_right > 2**16).any()  # counts are no 16-bit numbers, which would overflow here
 
 
