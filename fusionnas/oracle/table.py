@@ -117,10 +117,17 @@ class Table:
         """Points of mean test accuracy that ``architecture`` is below the best of all."""
         return 100 * float(self.test_accuracy.max() - self.test_accuracy[self.place(architecture)])
 
-    def exhaustive_regret(self) -> list[float]:
-        """Per seed, the regret of the best select loss of all: what training each once gives."""
+    def exhaustive_regret(self, *, fresh: bool = False) -> list[float]:
+        """Per seed, the regret of the best select loss of all: what training each once gives.
+
+        Args:
+            fresh: measure what was chosen on the trainings of the other seeds, whose luck took no part in the choice.
+        """
         chosen = self.select_loss[:, :, -1].astype(np.float32).argmin(0)
-        return [self.regret(self.architectures[int(place)]) for place in chosen]
+        if not fresh:
+            return [self.regret(self.architectures[int(place)]) for place in chosen]
+        others = [np.delete(self.test_right[place, :, -1], seed).mean() for seed, place in enumerate(chosen)]
+        return [100 * float(self.test_accuracy.max() - right / self.sizes[1]) for right in others]
 
     def save(self, path: Path) -> None:
         """Write the table, compressed."""

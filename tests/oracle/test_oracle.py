@@ -128,6 +128,14 @@ def test_a_table_answers_and_survives_the_file(tmp_path: Path) -> None:
     assert architecture in read and read.seeds == 3 and read.epochs == 20
 
 
+def test_exhaustive_regret_can_leave_out_the_luck_of_the_choice() -> None:
+    table = fake_table()
+    lucky = int(table.select_loss[:, 1, -1].argmin())
+    table.test_right[lucky, :, -1] = 120, 300, 180
+    told, fresh = table.exhaustive_regret()[1], table.exhaustive_regret(fresh=True)[1]
+    assert fresh - told == pytest.approx(100 * (200 - 150) / 360)
+
+
 def test_what_a_table_does_not_have_is_told(tmp_path: Path) -> None:
     table = fake_table()
     with pytest.raises(InputError, match=r"(?s)no such training.*seed: given 7.*epoch: given 21, the table has"):
