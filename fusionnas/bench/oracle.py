@@ -28,9 +28,8 @@ from fusionnas.oracle.table import Table, load
 from fusionnas.run import Run
 from fusionnas.run.progress import Progress, QuietProgress
 from fusionnas.search.choice import kendall_tau
-from fusionnas.search.finalists import best_of, on_all_folds
-from fusionnas.search.method import Found, Task, methods
-from fusionnas.search.retrain import held_out_losses
+from fusionnas.search.finalists import Winner, choose
+from fusionnas.search.method import Task, methods
 
 SEEDS = 10
 FIRST_SEED = 200
@@ -104,8 +103,8 @@ def _scored(
 def score_once(method: str, overrides: Sequence[str], table: Table, seed: int) -> dict[str, Any]:
     """Search with one seed on one core, and look up what was chosen; a budget of seconds is one of that core's.
 
-    As in every search, the finalists train on all folds, and the best there is chosen. What a table does not have,
-    such as the sum of all modalities in a shortlist, is passed over.
+    As in every search, finalists and references train end to end, the best of them on all folds, and inputs that the
+    choice ignores are dropped. A method that proposes one network has chosen: no reference comes to its rescue.
     """
     given, _ = problem(table.name, seed=seed, overrides=[f"search.method={method}", *overrides])
     torch.set_num_threads(1)
@@ -115,39 +114,33 @@ def score_once(method: str, overrides: Sequence[str], table: Table, seed: int) -
             task = Task(given, run, QuietProgress(stages=False), clock=time.process_time)
             found = methods[method](task)
             searched = time.process_time() - start
-            finalists = _compared_on_folds(task, found)
+            winner = choose(task, found) if len(found.finalists) > 1 else None
         seconds = time.process_time() - start
-    ranked = sorted((row["loss"], row["id"]) for row in found.facts.get("shortlist", ()))
     places = {a.id: place for place, a in enumerate(table.architectures)}
-    inside = [places[name] for name in (*finalists, *(name for _, name in ranked)) if name in places]
-    chosen = table.architectures[inside[0]] if inside else None
-    known = [(loss, places[name]) for loss, name in ranked if name in places]
-    ours, limit = _taus(table, known)
+    ranked = [places[name] for name in final_ranking(winner) if name in places] if winner else []
+    chosen = winner.architecture if winner else found.finalists[0]
+    ours, limit = _taus(table, ranked)
     return {
         "table": table.name, "method": method, "settings": " ".join(overrides), "seed": seed,
-        "regret": "" if chosen is None else f"{table.regret(chosen):.3f}", "tau": ours, "tau_of_table": limit,
+        "regret": f"{table.regret(chosen):.3f}", "tau": ours, "tau_of_table": limit,
         "seconds": f"{seconds:.1f}", "search_seconds": f"{searched:.1f}", "architecture": str(chosen),
     }  # fmt: skip
 
 
-def _compared_on_folds(task: Task, found: Found) -> list[str]:
-    """Ids of the finalists: the choice on all folds, then the others by their loss there."""
-    trained = on_all_folds(task, found.finalists)
-    if not trained:
-        raise FusionNASError("no finalist can be trained on all folds")
-    losses = {folds[0].architecture.id: float(held_out_losses(task, folds).mean()) for folds in trained}
-    chosen = trained[best_of(task, trained)][0].architecture.id
-    return list(dict.fromkeys([chosen, *sorted(losses, key=losses.__getitem__)]))
+def final_ranking(winner: Winner) -> list[str]:
+    """Ids of all that was trained end to end: those on all folds by their loss there, then the others by theirs."""
+    rows = sorted(winner.table, key=lambda row: (-row["folds"], row["loss"]))
+    return [str(row["id"]) for row in rows]
 
 
-def _taus(table: Table, ranked: Sequence[tuple[float, int]]) -> tuple[str, str]:
-    """Kendall's tau with test accuracy of (loss, place) pairs; and of the table's own select losses for these places.
+def _taus(table: Table, ranked: Sequence[int]) -> tuple[str, str]:
+    """Kendall's tau with test accuracy of places, best first; and of the table's own select losses for these places.
 
     The second, one training each to the end (mean over the table's seeds of tau), says what noise leaves to be had.
     """
-    truth = [float(table.test_accuracy[place]) for _, place in ranked]
-    ours = kendall_tau([-loss for loss, _ in ranked], truth)
-    own = [kendall_tau([-float(table.select_loss[place, seed, -1]) for _, place in ranked], truth)
+    truth = [float(table.test_accuracy[place]) for place in ranked]
+    ours = kendall_tau([-float(rank) for rank in range(len(ranked))], truth)
+    own = [kendall_tau([-float(table.select_loss[place, seed, -1]) for place in ranked], truth)
            for seed in range(table.seeds)]  # fmt: skip
     known = [tau for tau in own if tau is not None]
     return "" if ours is None else f"{ours:.3f}", f"{statistics.mean(known):.3f}" if known else ""

@@ -54,7 +54,7 @@ task: {{kind: binary, metric: accuracy}}
 modalities: {{{modalities}}}
 fusion: {{nodes: 2, width: 16, inputs: [2, 3], operators: [additive, multiplicative, gated, mlp]}}
 training: {{epochs: 20, learning_rate: 0.005, weight_decay: 0.01}}
-search: {{epochs: 12, heads: 120, rescore: 6, folds: 2, stacking: true}}
+search: {{epochs: 12, heads: 120, rescore: 6, finalists: 3, folds: 2, stacking: true}}
 """
 
 

@@ -346,8 +346,8 @@ class Search(Section):
         (3, 5), min_length=1, description="Epochs of each halving rung."
     )
     eta: int = Field(6, ge=2, description="One in eta survives a rung.")
-    rescore: int = Field(12, ge=1, description="Survivors trained again from fresh seeds.")
-    finalists: int = Field(3, ge=1, description="Architectures that the method proposes for end-to-end training.")
+    rescore: int = Field(48, ge=1, description="Survivors trained again from fresh seeds.")
+    finalists: int = Field(8, ge=1, description="Architectures that the method proposes for end-to-end training.")
     folds: int = Field(5, ge=1, le=20, description="Held-out parts on which the best are compared; 1: select alone.")
     random: int = Field(2, ge=0, description="Random architectures among the baselines.")
     cost: Cost = Field(Cost(), description="What cost counts for relaxed methods, and how much.")

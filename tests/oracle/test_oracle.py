@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fusionnas.bench.oracle import RIVALS, _compared_on_folds, oracle, score_once
+from fusionnas.bench import oracle as bench
+from fusionnas.bench.oracle import RIVALS, final_ranking, oracle, score_once
 from fusionnas.data.base import Part
 from fusionnas.errors import InputError
 from fusionnas.execution.inline import InlineExecutor
@@ -22,10 +22,11 @@ from fusionnas.oracle.table import Table
 from fusionnas.oracle.training import _NetworkStack, train_networks
 from fusionnas.run import Run
 from fusionnas.run.progress import QuietProgress
+from fusionnas.search.choice import kendall_tau
 from fusionnas.search.contest import stacks
+from fusionnas.search.finalists import Winner, choose
 from fusionnas.search.heads import Candidate
-from fusionnas.search.method import Found, Task, methods
-from fusionnas.search.retrain import Job, held_out_losses, retrain
+from fusionnas.search.method import Task, methods
 from fusionnas.training.randomness import derive, seeded
 
 
@@ -195,20 +196,33 @@ def test_every_rival_is_a_method_with_settings_that_hold(rival: str) -> None:
     assert method in methods and problem("views", overrides=overrides)[0].space.file.search.method == method
 
 
-def test_finalists_are_compared_on_folds_as_in_a_search(tmp_path: Path) -> None:
-    given, _ = problem("views", overrides=["search.folds=3", "training.epochs=2"])
-    finalists = tuple(itertools.islice(given.space.enumerate(), 2000, 2003))
+def test_what_is_scored_is_the_choice_and_the_ranking_of_a_whole_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [
+        "search.method=random", "search.options.candidates=6", "search.options.epochs=1", "search.finalists=4",
+        "search.folds=2", "training.epochs=2",
+    ]  # fmt: skip
+    winners: list[Winner] = []
+    monkeypatch.setattr(bench, "choose", lambda *given: winners.append(choose(*given)) or winners[-1])
+    row = score_once("random", settings[1:], load("views"), 100)
+    given, _ = problem("views", seed=100, overrides=settings)
     with Run.create(tmp_path / "run", space=given.space, settings={}) as run:
         task = Task(given, run, QuietProgress(stages=False))
-        ids = _compared_on_folds(task, Found(finalists, {}, {"history": []}))
-        assert all(run.known(Job(a, 0, fold=fold).name) for a in finalists for fold in range(3))
-        losses = {
-            a.id: float(held_out_losses(task, retrain(task, [Job(a, 0, fold=fold) for fold in range(3)])).mean())
-            for a in finalists
-        }
-    assert sorted(ids) == sorted(losses) and ids[1:] == sorted(ids[1:], key=losses.__getitem__)
-    apart = max(losses.values()) - min(losses.values())
-    assert losses[ids[0]] - min(losses.values()) < 0.5 * apart  # least, or no worse and simpler
+        whole = choose(task, methods["random"](task))
+    assert row["architecture"] == str(whole.architecture)
+    ranking = final_ranking(winners[0])
+    assert ranking == final_ranking(whole) and len(ranking) >= 4 + 5
+    table, by = load("views"), {row["id"]: row for row in whole.table}
+    assert [by[name]["folds"] for name in ranking] == sorted((row["folds"] for row in whole.table), reverse=True)
+    truth = {a.id: float(table.test_accuracy[place]) for place, a in enumerate(table.architectures)}
+    tau = kendall_tau([-float(place) for place in range(len(ranking))], [truth[name] for name in ranking])
+    assert tau is not None and row["tau"] == f"{tau:.3f}"
+
+
+def test_one_proposal_is_the_choice() -> None:
+    row = score_once("darts", ("search.epochs=1", "search.folds=2", "training.epochs=1"), load("views"), 100)
+    assert row["tau"] == "" and float(row["regret"]) > 0
 
 
 @pytest.mark.parametrize("words", [("bild",), ("score",), ("compare", "veiws"), ("build", "veiws")])
