@@ -29,6 +29,8 @@ def alternated(
     """Processor seconds per call of each: medians over blocks of about ``seconds``."""
     pin_allocator()
     with one_thread():
+        for run in contestants.values():
+            run()
         calls = {name: max(1, round(seconds / _timed(run, 1))) for name, run in contestants.items()}
         found: dict[str, list[float]] = {name: [] for name in contestants}
         for _ in range(blocks):

@@ -29,6 +29,7 @@ from fusionnas.network import Encoded, encode_frozen, encoded_rows
 from fusionnas.run.unit import Checkpoint
 from fusionnas.search.budget import Pace
 from fusionnas.search.second_order import second_order_gradient
+from fusionnas.search.steps import Drawn, Steps
 from fusionnas.space.schema import Search
 from fusionnas.supernet import Alphas, Mixing, Supernet, choices
 from fusionnas.training.method import Methods, Reads, Trainee
@@ -150,6 +151,7 @@ class SupernetTraining:
         self.generator, self.train = torch.Generator().manual_seed(derive(seed, "batches")), data.train
         self.history: list[Row] = []
         self.ranks: Ranks = Alone()
+        self.replayed = Steps(supernet)
 
     def run(
         self, pace: Pace, checkpoint: Checkpoint, watch: Callable[[Mapping[str, Any]], None], ranks: Ranks | None = None
@@ -220,7 +222,7 @@ class SupernetTraining:
         for index in self.train.indices(size, self.generator):
             batch, ready = self.train.rows(index), encoded_rows(encoded, index)
             if held_out is not None:
-                self._alpha_step(next(held_out), self._loss(batch, ready), share)
+                self._alpha_step(next(held_out), batch, ready, share)
             self._weight_step(batch, ready, share, together=moving and self.relaxed.together)
 
     def _loss(self, batch: Part, ready: Encoded | None = None) -> Loss:
@@ -242,25 +244,45 @@ class SupernetTraining:
         index = torch.arange(len(batch))[rows.own]
         return batch.rows(index), encoded_rows(ready or {}, index), rows.weight
 
-    def _alpha_step(self, batch: Part, training_loss: Loss, share: float) -> None:
-        relaxed, learned, loss = self.relaxed, self.learned, self._loss(batch)
+    def _alpha_step(self, held_out: Part, batch: Part, ready: Encoded, share: float) -> None:
+        if self._plain and self.relaxed.order != "finite_difference":
+            gradients = self._replayed(held_out, batch, ready, share)
+        else:
+            gradients = self._alpha_gradients(self._loss(held_out), self._loss(batch, ready), share)
+        for parameter, gradient in zip(self.learned, gradients, strict=True):
+            parameter.grad = gradient
+        self.steps.step()
+
+    @property
+    def _plain(self) -> bool:
+        """Whether a step is the loss's gradient and nothing else."""
+        return self.ranks.size == 1 and not self.methods.methods
+
+    def _replayed(self, held_out: Part, batch: Part, ready: Encoded, share: float) -> list[Tensor]:
+        relaxed = self.relaxed
+        mixing, penalty = partial(relaxed.mixing, self.alphas, share), partial(relaxed.penalty, self.alphas)
+        held = Drawn(held_out.inputs, held_out.target, mixing, {})
+        if relaxed.order == "first":
+            return self.replayed.of_alphas(held, self.learned, penalty)
+        rate = self.weights.param_groups[0]["lr"]
+        own = Drawn(batch.inputs, batch.target, mixing, ready)
+        return self.replayed.second_order(own, held, self.learned, penalty, rate=rate)
+
+    def _alpha_gradients(self, loss: Loss, training_loss: Loss, share: float) -> list[Tensor]:
+        relaxed, learned = self.relaxed, self.learned
 
         def held_out() -> Tensor:
             mixing = relaxed.mixing(self.alphas, share)
             return loss(mixing) + relaxed.penalty(self.alphas, mixing) / self.ranks.size
 
         if relaxed.order == "first":
-            gradients = self._total(torch.autograd.grad(held_out(), learned, materialize_grads=True))
-        else:
-            trained = [p for group in self.weights.param_groups for p in group["params"]]
-            gradients = second_order_gradient(
-                lambda: training_loss(relaxed.mixing(self.alphas, share)), held_out, trained, learned,
-                rate=self.weights.param_groups[0]["lr"], differences=relaxed.order == "finite_difference",
-                total=self._total,
-            )  # fmt: skip
-        for parameter, gradient in zip(learned, gradients, strict=True):
-            parameter.grad = gradient
-        self.steps.step()
+            return self._total(torch.autograd.grad(held_out(), learned, materialize_grads=True))
+        trained = [p for group in self.weights.param_groups for p in group["params"]]
+        return second_order_gradient(
+            lambda: training_loss(relaxed.mixing(self.alphas, share)), held_out, trained, learned,
+            rate=self.weights.param_groups[0]["lr"], differences=relaxed.order == "finite_difference",
+            total=self._total,
+        )  # fmt: skip
 
     def _total(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         return [total for total in self.ranks.summed(gradients, gradients) if total is not None]
@@ -272,20 +294,30 @@ class SupernetTraining:
                 mixing = relaxed.mixing(self.alphas, share)
             else:
                 mixing = relaxed.weights(self.alphas, share, self._whole_loss(batch, ready))
-        own, encoded, weight = self._own(batch, ready)
-        loss, step = methods.loss(_trainee(supernet, mixing, encoded), own.inputs, own.target)
-        loss = weight * loss
-        if together:
-            loss = loss + relaxed.penalty(self.alphas, mixing) / self.ranks.size
         self.weights.zero_grad(set_to_none=True)
         self.steps.zero_grad(set_to_none=True)
-        loss.backward()
-        self._sum_gradients([*supernet.parameters(), *methods.parameters(), *(self.learned if together else ())])
-        methods.gradients(step, dict(supernet.encoders.items()))
+        if self._plain and not together:
+            found = self.replayed.of_weights(Drawn(batch.inputs, batch.target, lambda: mixing, ready))
+            for parameter, gradient in zip(self.replayed.weights, found, strict=True):
+                parameter.grad = gradient
+        else:
+            self._descend(batch, ready, mixing, together=together)
         nn.utils.clip_grad_norm_([*supernet.parameters(), *methods.parameters()], 5.0)
         self.weights.step()
         if together:
             self.steps.step()
+
+    def _descend(self, batch: Part, ready: Encoded, mixing: Mixing, *, together: bool) -> None:
+        """Leave gradients where they belong, as training methods change them and summed over ranks."""
+        supernet, methods = self.supernet, self.methods
+        own, encoded, weight = self._own(batch, ready)
+        loss, step = methods.loss(_trainee(supernet, mixing, encoded), own.inputs, own.target)
+        loss = weight * loss
+        if together:
+            loss = loss + self.relaxed.penalty(self.alphas, mixing) / self.ranks.size
+        loss.backward()
+        self._sum_gradients([*supernet.parameters(), *methods.parameters(), *(self.learned if together else ())])
+        methods.gradients(step, dict(supernet.encoders.items()))
 
     def _whole_loss(self, batch: Part, ready: Encoded) -> Loss:
         """The loss on this rank's rows, whose gradient in the mixing is that of the whole batch."""

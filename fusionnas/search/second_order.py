@@ -48,7 +48,7 @@ def second_order_gradient(
     random = random_state()
     with twice_differentiable():
         inner = _gradient(training(), weights, create_graph=not differences)
-    with _moved(weights, total(inner), -rate):
+    with moved(weights, total(inner), -rate):
         direct = total(_gradient(held_out(), [*alphas, *weights]))
     direct, outer = direct[: len(alphas)], direct[len(alphas) :]
     if differences:
@@ -69,7 +69,7 @@ def _by_differences(
     step = 0.01 / float(torch.sqrt(sum((v.square().sum() for v in outer), torch.zeros(()))))
     sides = []
     for sign in (1, -1):
-        with unchanged(), _moved(weights, outer, sign * step):
+        with unchanged(), moved(weights, outer, sign * step):
             set_random_state(random)
             sides.append(_gradient(training(), alphas))
     return [(up - down) / (2 * step) for up, down in zip(*sides, strict=True)]
@@ -94,7 +94,7 @@ def _filled(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) ->
 
 
 @contextmanager
-def _moved(weights: Sequence[nn.Parameter], direction: Sequence[Tensor], step: float) -> Iterator[None]:
+def moved(weights: Sequence[nn.Parameter], direction: Sequence[Tensor], step: float) -> Iterator[None]:
     """Inside, ``weights`` are moved by ``step * direction``; after it they hold their old bits again."""
     old = [weight.data for weight in weights]
     try:

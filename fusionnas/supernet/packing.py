@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -123,14 +124,15 @@ def first_maps(name: str, operator: FusionOperator, slots: int, width: int) -> l
 def _joint(read: Tensor, layers: Sequence[Linear | SlotLinear]) -> Tensor:
     """(B, k, D) -> (B, sum of outputs)."""
     return torch.nn.functional.linear(
-        read.flatten(-2), torch.cat([layer.weight for layer in layers]), torch.cat([_bias(layer) for layer in layers])
-    )
+        read.flatten(-2), _side_by_side([layer.weight for layer in layers], 0),
+        _side_by_side([_bias(layer) for layer in layers], 0),
+    )  # fmt: skip
 
 
 def _by_slot(read: Tensor, layers: Sequence[Linear | SlotLinear]) -> Tensor:
     """(B, k, D) -> (B, k, sum of outputs)."""
-    weight = torch.cat([layer.weight for layer in layers], 1).transpose(1, 2)
-    bias = torch.cat([_bias(layer) for layer in layers], 1).unsqueeze(1)
+    weight = _side_by_side([layer.weight for layer in layers], 1).transpose(1, 2)
+    bias = _side_by_side([_bias(layer) for layer in layers], 1).unsqueeze(1)
     return torch.baddbmm(bias, read.transpose(0, 1), weight).transpose(0, 1)
 
 
@@ -145,6 +147,26 @@ def _on_pairs(one: FirstMap, states: Tensor, first: Tensor, second: Tensor) -> T
     places = torch.stack((first, second + len(states)), 1)[:, : one.slots]
     outs = torch.cat(slots).index_select(0, places.flatten())
     return outs.reshape(*places.shape, *outs.shape[1:]).movedim(1, -2)
+
+
+class _SideBySide(torch.autograd.Function):
+    """``torch.cat``; its own, because the gradient's gradient of that adds up as many tensors of full size as parts."""
+
+    @staticmethod
+    def forward(ctx: Any, dim: int, *parts: Tensor) -> Tensor:
+        """Parts of one shape but for ``dim``."""
+        ctx.dim, ctx.sizes = dim, [part.shape[dim] for part in parts]
+        return torch.cat(parts, dim)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Its cut."""
+        return None, *gradients[0].split(ctx.sizes, ctx.dim)
+
+
+def _side_by_side(parts: Sequence[Tensor], dim: int) -> Tensor:
+    joined: Tensor = _SideBySide.apply(dim, *parts)  # type: ignore[no-untyped-call]
+    return joined
 
 
 def _bias(layer: Linear | SlotLinear) -> Tensor:

@@ -117,6 +117,7 @@ ENCODER_CHECKS: dict[str, Check[Layer]] = {
     "batch_of_one": _each(module_checks.check_batch_of_one),
     "gradients": _each(module_checks.check_gradients),
     "device": _each(module_checks.check_device, most=2),
+    "replay": _each(module_checks.check_replay, most=2),
     "gradcheck": _each(module_checks.check_gradcheck),
     "scale": _each(module_checks.check_scale),
     "state_dict": _each(module_checks.check_state_dict),

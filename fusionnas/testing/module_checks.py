@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fusionnas.feature import Feature
 from fusionnas.testing.conformance import Violation, require, require_close, seeded
 from fusionnas.testing.elsewhere import Mixed, second_device
+from fusionnas.training.replay import Replay, gradients
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,32 @@ def check_device(subject: Subject) -> None:
             raise Violation(f"{subject.label}: on another device, {error}; make it with device=x.device") from error
         require(out.device == device, f"{subject.label}: on another device, the output is on {out.device}")
         require_close(out.cpu(), expected, f"{subject.label}: output on another device")
+
+
+def check_replay(subject: Subject) -> None:
+    """A recorded training step gives what the module gives, to the last bit, as weights move and inputs go missing."""
+    module, gone = subject.build().train(), torch.arange(6) < 2
+    parameters = list(module.parameters())
+
+    def step(inputs: Sequence[Feature]) -> list[Tensor | None]:
+        out = subject.call(module, inputs).values
+        loss = (out * torch.linspace(-1, 1, out.numel()).reshape(out.shape)).sum()
+        return [*gradients(loss, parameters), loss.detach()]
+
+    replayed = Replay(step, after=0)
+    for number in range(8):
+        inputs = features(subject.tokens, 8, seed=number)
+        inputs = without(inputs, 0, gone) if number in (3, 4, 7) else inputs
+        pair = []
+        for run in (step, replayed):
+            with seeded(number):
+                pair.append([*run(inputs), torch.get_rng_state()])
+        for expected, found in zip(*pair, strict=True):
+            same = expected is found if expected is None or found is None else torch.equal(expected, found)
+            require(same, f"{subject.label}: call {number + 1} of a recorded step differs; does forward keep a state?")
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.mul_(1.01)
 
 
 def check_masked_rows(subject: Subject) -> None:

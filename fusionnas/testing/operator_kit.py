@@ -63,6 +63,7 @@ OPERATOR_CHECKS: dict[str, Check[Operator]] = {
     "batch_of_one": _each(module_checks.check_batch_of_one),
     "gradients": _each(module_checks.check_gradients),
     "device": _each(module_checks.check_device, most=1),
+    "replay": _each(module_checks.check_replay, most=1),
     "gradcheck": operator_checks.check_gradcheck,
     "scale": _each(module_checks.check_scale),
     "state_dict": _each(module_checks.check_state_dict),

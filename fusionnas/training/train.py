@@ -18,6 +18,7 @@ from torch import Tensor
 from fusionnas.data.base import Part
 from fusionnas.device import compute_device, device_of, placed
 from fusionnas.errors import FusionNASError
+from fusionnas.feature import Feature
 from fusionnas.network import Encoded, FusionNetwork, encode_frozen, encoded_rows, predict
 from fusionnas.run.unit import Checkpoint
 from fusionnas.training.adaptation import adapt, merge
@@ -25,6 +26,8 @@ from fusionnas.training.method import Methods, Reads, Step, Trainee
 from fusionnas.training.optimizer import Average, cosine, make_optimizer
 from fusionnas.training.randomness import derive, random_state, seeded, set_random_state
 from fusionnas.training.recipe import Recipe
+from fusionnas.training.recording import Outputs
+from fusionnas.training.replay import Replay, gradients
 from fusionnas.training.scoring import nll
 
 
@@ -143,6 +146,10 @@ class _Loop:
         self.encoded: Encoded | None = None  # features of frozen encoders, computed once
         self.epoch, self.history = 0, list[float]()
         self.best, self.best_epoch, self.best_loss = self.average.state, 0, math.inf
+        self.trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        # Anything else does more than tensor operations tell.
+        plain = type(network) is FusionNetwork and beside is None and not self.methods.methods
+        self.replayed = Replay(self._gradients) if plain else None
 
     def stalled(self, schedule: Schedule) -> bool:
         best = max(self.best_epoch, self.methods.warm)
@@ -172,16 +179,33 @@ class _Loop:
             self.best, self.best_epoch, self.best_loss = kept, self.epoch, mean
 
     def _step(self, batch: Part, encoded: Encoded) -> float:
-        loss, step = self.methods.loss(self._trainee(encoded), self.methods.inputs(batch.inputs), batch.target)
-        if self.beside is not None:
-            loss = loss + self.beside(step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.methods.gradients(step, dict(self.network.encoders.items()))
+        if self.replayed is not None:
+            found = self.replayed(batch.inputs, encoded, batch.target)
+            loss = found[-1]
+            for parameter, gradient in zip(self.trained, found, strict=False):
+                parameter.grad = gradient
+        else:
+            loss = self._descend(batch, encoded)
         torch.nn.utils.clip_grad_norm_([*self.network.parameters(), *self.methods.parameters()], 5.0)
         self.optimizer.step()
         self.average.update(self.network)
-        return float(loss.detach())
+        return float("nan" if loss is None else loss)
+
+    def _gradients(self, inputs: Mapping[str, Feature], encoded: Encoded, target: Tensor) -> Outputs:
+        """Of all that trains, then the loss."""
+        features = self.network.encode(inputs, encoded=encoded)
+        loss = nll(self.network.decode(features, inputs), target).mean()
+        return [*gradients(loss, self.trained), loss.detach()]
+
+    def _descend(self, batch: Part, encoded: Encoded) -> Tensor:
+        """Leave gradients where they belong, as training methods change them."""
+        loss, step = self.methods.loss(self._trainee(encoded), self.methods.inputs(batch.inputs), batch.target)
+        if self.beside is not None:
+            loss = loss + self.beside(step)
+        loss.backward()
+        self.methods.gradients(step, dict(self.network.encoders.items()))
+        return loss.detach()
 
     def _trainee(self, encoded: Encoded | None = None) -> Trainee:
         kind = type(self.network)  # a gated network decodes in its own way

@@ -10,16 +10,18 @@ import torch
 from fusionnas.bench.alternated import alternated, one_thread
 from fusionnas.bench.search import DEFAULT, PARTS, search
 from fusionnas.bench.search_heads import SPACES, _contest, _problem, chosen, stacked
-from fusionnas.bench.search_steps import _as_published, _errors, _exact, compared, compiled, scene
+from fusionnas.bench.search_steps import _as_published, _errors, _exact, _unrecorded, compared, compiled, scene
 from fusionnas.errors import InputError
 from fusionnas.run.progress import QuietProgress
 from fusionnas.search.heads import Candidate
+from fusionnas.search.steps import Steps
+from fusionnas.training.replay import AFTER
 
 
 def test_contestants_take_turns_in_blocks() -> None:
     order: list[str] = []
     seconds = alternated({n: lambda n=n: order.append(n) for n in "ab"}, blocks=2, seconds=1e-9)
-    assert [name for name, _ in itertools.groupby(order)] == ["a", "b"] * 3  # how long each takes, then two blocks
+    assert [name for name, _ in itertools.groupby(order)] == ["a", "b"] * 4  # once, how long it takes, two blocks
     assert set(seconds) == {"a", "b"} and min(seconds.values()) > 0
 
 
@@ -33,12 +35,20 @@ def test_one_thread_only_inside() -> None:
 def test_the_published_second_order_is_ours_by_differences() -> None:
     at = scene(0, 16)
     before = [p.detach().clone() for p in at.supernet.parameters()]
-    ours, published = _exact(at, differences=True), _as_published(at)
+    ours, published = _unrecorded(at, differences=True), _as_published(at)
     assert any(bool(gradient.any()) for gradient in published)
     for a, b in zip(ours, published, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
     for a, b in zip(before, at.supernet.parameters(), strict=True):
         torch.testing.assert_close(a, b.detach(), rtol=0, atol=1e-5)
+
+
+def test_what_is_timed_as_ours_is_what_a_search_does_before_and_after_it_is_recorded() -> None:
+    at = scene(0, 16)
+    steps, plain = Steps(at.supernet), _unrecorded(at)
+    for _ in range(AFTER + 3):
+        for a, b in zip(_exact(at, steps), plain, strict=True):
+            assert torch.equal(a, b)
 
 
 def test_the_implicit_term_is_exact_in_32_bits_and_differences_are_not() -> None:
