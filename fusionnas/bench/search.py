@@ -8,6 +8,7 @@ from typing import Any
 
 from fusionnas.bench.base import register_bench, write_table
 from fusionnas.bench.search_heads import chosen, exhaustive, halving, stacked
+from fusionnas.bench.search_replay import replay
 from fusionnas.bench.search_steps import Row, compiled, packed, pairs, second_order
 from fusionnas.errors import InputError, did_you_mean
 from fusionnas.run.progress import Progress
@@ -17,6 +18,7 @@ Part = Callable[[int, int, Progress], list[Row]]
 
 PARTS: dict[str, Part] = {
     "packed": lambda seed, workers, progress: packed(seed),
+    "replay": lambda seed, workers, progress: replay(seed),
     "compiled": lambda seed, workers, progress: compiled(seed),
     "pairs": lambda seed, workers, progress: pairs(seed),
     "second_order": lambda seed, workers, progress: second_order(seed),
@@ -41,7 +43,7 @@ DEFAULT = tuple(name for name in PARTS if name != "million")
 def search(
     output: Path, *, seed: int, workers: int, progress: Progress, words: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Packed supernet, pairs, second order, stacked heads, halving, exhaustive training; or the parts named.
+    """Packed supernet, recorded steps, pairs, second order, stacked heads, halving, exhaustive; or the parts named.
 
     Raises:
         InputError: there is no such part.

@@ -14,6 +14,19 @@ stopping on select, averaged weights ([the keys](space.md#training)). The method
 the space file turns them on; several can be on at once. They act while networks train end to end. The default method's
 stacked heads, which only rank, train plainly on what the supernet encoded.
 
+## Steps are recorded
+
+Small networks spend a third of a step in modules and in autograd's bookkeeping. So where no method below is on and the
+network has no [gates](gates.md), the trainer records the tensor operations of a step, forward and backward, and runs
+that list from then on: the same kernels in the same order, so the same bits, on batches of 64 in width 16, 64 and 256
+the gradient in 1 / 1.5, 1 / 1.4 and 1 / 1.2 of the time (`fusionnas bench search replay`,
+[results/search.csv](../results/search.csv)). What the code looked at when it was recorded (does a sample lack a
+modality?) is looked at again, and where the answer is another, the code itself runs. The first ten steps are not
+recorded, nor are those that take more than a tenth of a second, those on a GPU, and those that do what no tensor
+operation tells (numpy, a running mean). The supernet trains so, too.
+
+## What methods have in common
+
 What a method needs beside the network (a head per modality, say) is trained along, saved in checkpoints, and never
 part of what is scored, kept or exported. A killed training resumes to the same bits with any of them. A network that
 reads one modality trains plainly where a method weighs modalities against each other. Two views of one `source` are one

@@ -10,6 +10,7 @@ import torch
 from fusionnas.bench.alternated import alternated, one_thread
 from fusionnas.bench.search import DEFAULT, PARTS, search
 from fusionnas.bench.search_heads import SPACES, _contest, _problem, chosen, stacked
+from fusionnas.bench.search_replay import replay
 from fusionnas.bench.search_steps import _as_published, _errors, _exact, _unrecorded, compared, compiled, scene
 from fusionnas.errors import InputError
 from fusionnas.run.progress import QuietProgress
@@ -71,6 +72,11 @@ def test_compiled_stacks_stand_beside_heads_one_by_one() -> None:
     assert all("stacked heads compiled" in row["part"] and float(row["ratio"]) > 1 for row in rows)
 
 
+def test_a_recorded_step_gives_the_gradients_of_one_that_is_not() -> None:
+    (row,) = replay(0, widths=[8], seconds=1e-3)
+    assert row["setting"] == "width 8, batch 64" and row["error"] == "gradients 0e+00" and float(row["ratio"]) > 0
+
+
 def test_a_row_says_ratio_and_milliseconds() -> None:
     row = compared("part", "setting", {"ours": 0.001, "other": 0.0025}, "", ">= 2")
     assert (row["ours"], row["other"], row["ratio"]) == ("1.00 ms", "2.50 ms", "2.50")
@@ -97,7 +103,7 @@ def test_the_way_measured_to_pay_is_named() -> None:
 
 
 def test_parts_that_do_not_exist_are_told(tmp_path) -> None:
-    with pytest.raises(InputError, match="expected some of packed, compiled, pairs") as error:
+    with pytest.raises(InputError, match="expected some of packed, replay, compiled") as error:
         search(tmp_path / "s.csv", seed=0, workers=1, progress=QuietProgress(), words=("halvin", "x"))
     assert "'halvin'. Did you mean 'halving'?" in str(error.value) and "'x'" in str(error.value)
     assert set(PARTS) - set(DEFAULT) == {"million"}
