@@ -222,7 +222,7 @@ class _Tape:
             needed |= {*line.read, *line.made}
         source = f"def program({', '.join(self.inputs)}):\n " + "\n ".join(reversed(lines))
         exec(compile(source, "<recording>", "exec"), self.objects)
-        return Program(self.objects["program"], self.draws)
+        return Program(self.objects.pop("program"), self.draws)  # with no cycle, weights go when it does
 
 
 class _Operations(TorchDispatchMode):

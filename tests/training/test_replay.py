@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,22 @@ def test_it_runs_itself_twice_then_is_replayed_with_the_weights_as_they_are() ->
         with torch.no_grad():
             layer.weight.add_(float(number))
     assert counted.calls == 2  # to see how long it takes, and to be recorded
+
+
+def test_a_program_keeps_no_weights_alive() -> None:
+    def replayed() -> weakref.ref[nn.Parameter]:
+        layer = nn.Linear(3, 2)
+        replay = Replay(lambda x: [layer(x).detach()], after=0)
+        for _ in range(3):
+            replay(torch.randn(5, 3))
+        assert any(replay._programs.values())
+        return weakref.ref(layer.weight)
+
+    gc.disable()
+    try:
+        assert replayed()() is None
+    finally:
+        gc.enable()
 
 
 def test_each_form_of_arguments_has_its_own_program() -> None:
