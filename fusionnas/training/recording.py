@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -111,7 +113,7 @@ class _Line:
 
 
 class _Tape:
-    """Lines so far, and names of the tensors they speak of; those are kept, so that none is taken for another."""
+    """Lines so far, and names of the tensors they speak of, by id and so only while those are there."""
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
         self.inputs = [f"i{place}" for place in range(len(inputs))]
@@ -120,7 +122,7 @@ class _Tape:
         self._known: dict[int, str] = {}
         self.lines: list[_Line] = []
         self.draws = self._exchanged = False
-        self._kept: list[Any] = list(inputs)
+        self._refs: list[weakref.ref[Tensor]] = []
         self._outside = set(map(_storage, inputs))
         self._read: list[str] = []
 
@@ -203,9 +205,12 @@ class _Tape:
         if tensor is None:
             return "_"
         if id(tensor) not in self.names:
-            self.names[id(tensor)] = f"t{len(self.names)}"
-            self._kept.append(tensor)
+            self.names[id(tensor)] = f"t{len(self._refs)}"
+            self._refs.append(weakref.ref(tensor, partial(self._gone, id(tensor))))
         return self.names[id(tensor)]
+
+    def _gone(self, key: int, _: weakref.ref[Tensor]) -> None:
+        self.names.pop(key, None)
 
     def program(self, found: Outputs) -> Program:
         """Lines for nothing are left out, and every name is let go after the last line that reads it."""

@@ -24,7 +24,7 @@ from fusionnas.training.randomness import random_state, set_random_state
 from fusionnas.training.recording import Answer, Changed, Outputs, Program, Unrecordable, record, told
 
 SLOW = 0.1
-"""Processor seconds of a call beyond which kernels are all of it: a recording would hold their results for nothing."""
+"""Processor seconds of a call beyond which kernels are all of it, and nothing is to be gained."""
 AFTER = 10
 """Calls before a recording: it takes as long as some twenty of them, and saves a third of each that follows."""
 MOST = 4

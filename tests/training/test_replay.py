@@ -74,6 +74,24 @@ def test_a_program_keeps_no_weights_alive() -> None:
         gc.enable()
 
 
+def test_a_recording_holds_no_more_than_the_step() -> None:
+    held: list[int] = []
+
+    def step(x: Tensor) -> Outputs:
+        made = []
+        for _ in range(6):
+            x = x + 1
+            made.append(weakref.ref(x))
+        held.append(sum(one() is not None for one in made))
+        return [x]
+
+    replay = Replay(step, after=0)
+    for number in range(4):
+        (found,) = replay(torch.full((2,), float(number)))
+        assert found is not None and found.tolist() == [number + 6.0] * 2
+    assert held == [1, 1]
+
+
 def test_each_form_of_arguments_has_its_own_program() -> None:
     counted = Counted(lambda named: [named["x"] * named["y"][0]])
     replay = Replay(counted, after=0)
