@@ -92,6 +92,16 @@ class Exploding(Good):
         return out * 100
 
 
+class Counts(Good):
+    """Changes from call to call, by a number that no tensor holds."""
+
+    calls = 0
+
+    def finish(self, out: Tensor, mask: Tensor) -> Tensor:
+        self.calls += 1
+        return out * (1 + 1 / self.calls)
+
+
 class HasNoBuffer(Good):
     """Keeps numbers that no move to another device takes along."""
 
@@ -139,6 +149,7 @@ BROKEN = {
     "batch_of_one": (MixesSamples, "kind timeseries: a sample alone and in a batch: differs by"),
     "gradients": (UnusedParameter, "kind timeseries: spare.weight gets no gradient"),
     "device": (HasNoBuffer, "kind timeseries: on another device, aten.mm.default has arguments on the CPU"),
+    "replay": (Counts, "kind timeseries: call 1 of a recorded step differs; does forward keep a state"),
     "gradcheck": (SignedRoot, "kind timeseries: at .* the gradient differs"),
     "scale": (Exploding, "kind timeseries: standard deviation 1e[+]02 at first, expected 0.2 to 5"),
     "state_dict": (HiddenState, "kind timeseries: output after loading another module's state dict: differs by"),

@@ -162,6 +162,16 @@ class MakesOnTheCpu(Good):
         return fused + torch.ones(fused.shape[-1])
 
 
+class Counts(Good):
+    """Changes from call to call, by a number that no tensor holds."""
+
+    calls = 0
+
+    def finish(self, fused: Tensor, values: Tensor) -> Tensor:
+        self.calls += 1
+        return fused * (1 + 1 / self.calls)
+
+
 class SignedRoot(Good):
     """Its gradient is not a number where a value is exactly zero (as in HPFN's code)."""
 
@@ -237,6 +247,7 @@ BROKEN = {
     "batch_of_one": (MixesSamples, "2 inputs: a sample alone and in a batch: differs by"),
     "gradients": (UnusedParameter, "2 inputs: spare.weight gets no gradient"),
     "device": (MakesOnTheCpu, r"2 inputs: on another device, aten.add.Tensor has arguments on the CPU, of shape .8,."),
+    "replay": (Counts, "2 inputs: call 1 of a recorded step differs; does forward keep a state"),
     "gradcheck": (SignedRoot, "2 inputs: at inputs of exactly 0 the gradient differs from finite differences"),
     "scale": (Vanishing, "2 inputs: standard deviation 0.001 at first, expected 0.2 to 5"),
     "state_dict": (HiddenState, "2 inputs: output after loading another module's state dict: differs by"),
