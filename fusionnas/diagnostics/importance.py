@@ -15,7 +15,7 @@ from fusionnas.diagnostics.gate_choices import gate_rows
 from fusionnas.diagnostics.measures.ranks import kendall_interval
 from fusionnas.diagnostics.subject import Subject
 from fusionnas.errors import SpaceError
-from fusionnas.search.finalists import without
+from fusionnas.search.ablation import without
 from fusionnas.training.randomness import derive
 
 FACTS = DiagnosticFacts(

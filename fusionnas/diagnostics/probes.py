@@ -17,7 +17,7 @@ from fusionnas.diagnostics.measures.paired import sign_flip, wilson
 from fusionnas.diagnostics.subject import Subject
 from fusionnas.network import predict
 from fusionnas.operators import operators
-from fusionnas.search.finalists import without
+from fusionnas.search.ablation import without
 from fusionnas.search.references import over
 from fusionnas.training.randomness import derive
 from fusionnas.training.scoring import nll

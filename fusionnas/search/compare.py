@@ -95,7 +95,7 @@ def verdict(
     same = f" and is the same as {known_as}: nothing richer was better" if known_as else ""
     text = [f"The found network reads {_list(modalities)}{same}."]
     if len(modalities) == 1 and several:
-        text.append("Fusion did not help: one modality alone is as good on select, within one standard error.")
+        text.append("Fusion did not help: on held-out samples nothing is better beyond doubt than this modality alone.")
     elif single:
         best = min(single, key=lambda k: single[k]["difference"])
         low, high = single[best]["interval"]

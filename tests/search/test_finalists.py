@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from fusionnas.architecture import Node, NodeRef, Point
+from fusionnas.architecture import Node, Point
 from fusionnas.network import build
 from fusionnas.search.choice import kendall_tau
 from fusionnas.search.compare import paired, summary, verdict
-from fusionnas.search.finalists import without
 from fusionnas.search.interaction import interactions
 from fusionnas.search.method import methods
 from fusionnas.search.references import competes, early, fixed, late, named, sources
@@ -49,25 +48,6 @@ def test_sources_count_views_once_in_declared_order() -> None:
     space = tiny_space()
     architecture = space.architecture([Node((C1, A1), "mlp")])
     assert sources(space, architecture) == ("a", "b")
-
-
-@pytest.mark.parametrize(
-    ("points", "text"),
-    [
-        ([], None),
-        ([A0], "#0 = mlp(b.1, c.1); #1 = additive(b.2, #0)"),
-        ([B1, C1], "additive(a.0, b.2)"),
-        ([B2], "mlp(a.0, b.1, c.1)"),
-        ([A0, B1, C1], "only b.2"),
-        ([A0, B1, B2], "only c.1"),
-        ([A0, B1, B2, C1], None),
-    ],
-)
-def test_ignored_inputs_fall_away_and_nodes_left_with_one_input_too(points: list[Point], text: str | None) -> None:
-    space = tiny_space()
-    architecture = space.architecture([Node((A0, B1, C1), "mlp"), Node((B2, NodeRef(0)), "additive")])
-    found = without(space, architecture, points, layers_of(space))
-    assert (None if found is None else str(found)) == text
 
 
 def test_an_additive_network_has_no_interaction_and_a_product_has_its_own() -> None:
