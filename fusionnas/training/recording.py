@@ -17,17 +17,19 @@ Outputs = Sequence[Tensor | None]
 Answer = Callable[[Outputs], Sequence[Tensor]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Program:
     """A recording.
 
     Attributes:
         code: a function of the inputs, or a generator.
         draws: whether it draws random numbers.
+        proven: whether a replay has given what the recorded code itself gave.
     """
 
     code: Callable[..., Any]
     draws: bool
+    proven: bool = False
 
     def run(self, inputs: Sequence[Tensor], answer: Answer | None) -> Outputs:
         """What was recorded, for these inputs.

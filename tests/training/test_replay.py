@@ -41,7 +41,7 @@ class Counted:
         return self.function(*given)
 
 
-def test_it_runs_itself_twice_then_is_replayed_with_the_weights_as_they_are() -> None:
+def test_it_runs_itself_three_times_then_is_replayed_with_the_weights_as_they_are() -> None:
     layer, given = nn.Linear(3, 2), torch.randn(5, 3)
 
     def step(x: Tensor) -> Outputs:
@@ -54,14 +54,14 @@ def test_it_runs_itself_twice_then_is_replayed_with_the_weights_as_they_are() ->
         assert all(a is not None and b is not None and torch.equal(a, b) for a, b in zip(expected, found, strict=True))
         with torch.no_grad():
             layer.weight.add_(float(number))
-    assert counted.calls == 2  # to see how long it takes, and to be recorded
+    assert counted.calls == 3  # to see how long it takes, to be recorded, and beside the first replay
 
 
 def test_a_program_keeps_no_weights_alive() -> None:
     def replayed() -> weakref.ref[nn.Parameter]:
         layer = nn.Linear(3, 2)
         replay = Replay(lambda x: [layer(x).detach()], after=0)
-        for _ in range(3):
+        for _ in range(4):
             replay(torch.randn(5, 3))
         assert any(replay._programs.values())
         return weakref.ref(layer.weight)
@@ -89,17 +89,17 @@ def test_a_recording_holds_no_more_than_the_step() -> None:
     for number in range(4):
         (found,) = replay(torch.full((2,), float(number)))
         assert found is not None and found.tolist() == [number + 6.0] * 2
-    assert held == [1, 1]
+    assert held == [1, 1, 1]
 
 
 def test_each_form_of_arguments_has_its_own_program() -> None:
     counted = Counted(lambda named: [named["x"] * named["y"][0]])
     replay = Replay(counted, after=0)
-    for size in (2, 3, 2, 3, 2, 3):
+    for size in (2, 3, 2, 3, 2, 3, 2, 3):
         x, y = torch.randn(size), torch.randn(size)
         (found,) = replay({"x": x, "y": [y]})
         assert found is not None and torch.equal(found, x * y)
-    assert counted.calls == 4
+    assert counted.calls == 6
 
 
 def test_what_was_looked_at_is_looked_at_again_and_randomness_goes_back() -> None:
@@ -112,7 +112,7 @@ def test_what_was_looked_at_is_looked_at_again_and_randomness_goes_back() -> Non
     counted = Counted(step)
     replay = Replay(counted, after=0)
     some, every = torch.tensor([True, False, False]), torch.ones(3, dtype=torch.bool)
-    for number, flags in enumerate((every, every, every, some, some, every, some, ~some, ~some)):
+    for number, flags in enumerate((every, every, every, every, some, some, every, some, ~some, ~some, ~some)):
         x = torch.randn(3)
         with seeded(number):
             expected, state = step(x, flags)[0], torch.get_rng_state()
@@ -120,7 +120,7 @@ def test_what_was_looked_at_is_looked_at_again_and_randomness_goes_back() -> Non
             (found,) = replay(x, flags)
             assert torch.equal(torch.get_rng_state(), state)
         assert found is not None and expected is not None and torch.equal(found, expected), number
-    assert counted.calls == 4  # timed; recorded for every, for some and for two of three
+    assert counted.calls == 7  # timed; recorded and tried for every, for some and for two of three
 
 
 def test_a_function_whose_looks_always_differ_is_left_alone() -> None:
@@ -156,6 +156,31 @@ def test_what_tensor_operations_do_not_tell_runs_itself(what: Callable[[Tensor, 
     assert counted.calls == 6  # the recording broke off, and it ran again
 
 
+@pytest.mark.parametrize("drawn", [0, 1])
+def test_code_that_remembers_is_found_out_at_the_first_replay(drawn: int) -> None:
+    def remembering() -> Callable[[Tensor], Outputs]:
+        seen: list[int] = []
+
+        def step(x: Tensor) -> Outputs:
+            seen.append(1)
+            return [x * (1 if drawn else len(seen)) + torch.rand(1 + drawn * len(seen))[:1], None]
+
+        return step
+
+    counted, plain = Counted(remembering()), remembering()
+    replay = Replay(counted, after=0)
+    for number in range(8):
+        x = torch.full((2,), float("nan") if number == 3 else 1.0)
+        with seeded(number):
+            expected, state = plain(x)[0], torch.get_rng_state()
+        with seeded(number):
+            found = replay(x)[0]
+            assert torch.equal(torch.get_rng_state(), state)
+        assert found is not None and expected is not None
+        torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+    assert counted.calls == 8
+
+
 def test_a_generator_goes_on_with_what_it_is_sent() -> None:
     weight = nn.Parameter(torch.randn(4))
 
@@ -171,7 +196,7 @@ def test_a_generator_goes_on_with_what_it_is_sent() -> None:
         (found,) = replay(x, answer=lambda asked: [asked[0] * number])  # type: ignore[operator] # noqa: B023
         expected = 6 * weight * x * 3 * weight**2 * x * number
         torch.testing.assert_close(found, expected.detach())
-    assert counted.calls == 2
+    assert counted.calls == 3
 
 
 def test_a_slow_step_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,10 +211,10 @@ def test_a_slow_step_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_flags_that_are_known_and_flags_that_are_not_are_two_forms() -> None:
     counted = Counted(lambda flags: [flags.float()])
     replay = Replay(counted, after=0)
-    for _ in range(3):
+    for _ in range(4):
         replay(all_there(2))
         replay(torch.zeros(2, dtype=torch.bool).as_strided((2,), all_there(2).stride()))
-    assert counted.calls == 4
+    assert counted.calls == 6
 
 
 def directly(function: Callable[..., Any], *, after: int = 0) -> Callable[..., Any]:
@@ -264,7 +289,7 @@ def test_features_of_frozen_encoders_are_arguments() -> None:
     feature = Feature.vector(torch.randn(3, 2))
     counted = Counted(lambda encoded: [encoded["a"][0].values * 2])
     replay = Replay(counted, after=0)
-    for _ in range(3):
+    for _ in range(4):
         (found,) = replay({"a": [feature]})
         assert found is not None and torch.equal(found, feature.values * 2)
-    assert counted.calls == 2
+    assert counted.calls == 3
