@@ -176,6 +176,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_a_search_killed_again_and_again_ends_as_if_undisturbed(run: fn.SearchRun, tmp_path: Path) -> None:
     space, path = write(tmp_path, seed=1), tmp_path / "run"
     for steps in (6, 15, 0):

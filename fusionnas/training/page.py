@@ -23,7 +23,8 @@ the gradient takes 1.65, 1.4 and 1.16 times less (`fusionnas bench search replay
 [results/search.csv](../results/search.csv)). What the code looked at when it was recorded (does a sample lack a
 modality?) is looked at again, and where the answer is another, the code itself runs. The first ten steps are not
 recorded, nor are those that take more than a tenth of a second, those on a GPU, and those that do what no tensor
-operation tells (numpy, a running mean). The supernet trains so, too.
+operation tells (numpy, a running mean). The first replay runs beside the code itself: where they differ (a plug-in
+counts its calls, say), that code is not replayed. The supernet trains so, too.
 
 ## What methods have in common
 

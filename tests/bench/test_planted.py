@@ -71,6 +71,7 @@ def test_the_shortcut_is_right_as_often_as_it_says(share: float) -> None:
     assert fitted.score(columns(test, "a"), test.target.numpy()) == pytest.approx(share, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_alpha_rate_means_nothing_to_the_default_and_much_to_its_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planted, "SIZES", (60, 30, 30, 100))
     case = Case("xor", 0.75, 3)

@@ -181,6 +181,7 @@ def test_a_build_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Mo
     assert (again.test_right[6:] == table.test_right[6:]).all()
 
 
+@pytest.mark.slow
 def test_a_method_is_scored_by_a_table() -> None:
     table = fake_table()
     row = score_once("random", ("search.options.candidates=4", "search.options.epochs=1"), table, 100)

@@ -15,9 +15,9 @@ from fusionnas.operators import operators
 from fusionnas.operators.additive import Additive
 from fusionnas.run import Run
 from fusionnas.run.progress import QuietProgress
+from fusionnas.search.ablation import without
 from fusionnas.search.contest import Contest
 from fusionnas.search.features import build_caches
-from fusionnas.search.finalists import without
 from fusionnas.search.halving import halve, rescore
 from fusionnas.search.heads import Candidate, HeadSettings, SequentialHeads, stackable
 from fusionnas.search.method import Problem, Task, methods
