@@ -75,6 +75,11 @@ class Case:
     modalities: int = 4
     noise: float = 0.0
 
+    @property
+    def useful(self) -> set[str]:
+        """The modalities that say anything; the shortcut only where it knows which labels were flipped."""
+        return {*PLANTED, "a"} if self.shortcut > 0.5 and self.noise else set(PLANTED)
+
 
 _NOISE = {"xor": 0.0, "product": 0.05, "gating": 0.0}
 GRID = tuple(Case(kind, shortcut, noise=_NOISE[kind]) for kind in INTERACTIONS for shortcut in (0.5, 0.75))
@@ -105,7 +110,8 @@ def planted(
     """How often the planted pair is found, and how near the result is to the best possible; a number: fewer seeds.
 
     Every run is a row of ``output``; the table per method and case, which is returned, stands beside it as
-    ``planted_summary.csv``. ``proposed_*`` is what the method itself puts first; ``found_*`` what is taken in the end.
+    ``planted_summary.csv``. ``proposed_*`` is what the method itself puts first; ``found_*`` what is taken in the end:
+    does it read both planted modalities, does it read one that is of no use.
     """
     calls = list(_calls(seed, _seeds(words)))
     progress.stage("planted", len(calls))
@@ -164,7 +170,8 @@ def one(method: str, case: Case, seed: int, rate: float, overrides: Sequence[str
         "noise": case.noise, "seed": seed, "proposed": str(first.architecture),
         "proposed_planted": set(PLANTED) <= set(first.architecture.modalities),
         "proposed_accuracy": f"{accuracies[0]:.4f}", "found": str(taken.architecture),
-        "found_planted": set(PLANTED) <= set(taken.architecture.modalities), "accuracy": f"{accuracies[1]:.4f}",
+        "found_planted": set(PLANTED) <= set(taken.architecture.modalities),
+        "found_useless": not set(taken.architecture.modalities) <= case.useful, "accuracy": f"{accuracies[1]:.4f}",
         "attainable": f"{best.accuracy:.4f}", "shortfall": f"{best.accuracy - accuracies[1]:.4f}",
         "loss": f"{losses[1]:.4f}", "attainable_loss": f"{best.loss:.4f}",
         "seconds": f"{time.process_time() - start:.1f}",
@@ -182,6 +189,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             **dict(zip(keys, group, strict=True)), "runs": len(members),
             "proposed_planted": f"{statistics.mean(row['proposed_planted'] for row in members):.2f}",
             "found_planted": f"{statistics.mean(row['found_planted'] for row in members):.2f}",
+            "found_useless": f"{statistics.mean(row['found_useless'] for row in members):.2f}",
             "accuracy": f"{statistics.mean(float(row['accuracy']) for row in members):.4f}",
             "attainable": f"{statistics.mean(float(row['attainable']) for row in members):.4f}",
             "shortfall": f"{statistics.mean(float(row['shortfall']) for row in members):.4f}",

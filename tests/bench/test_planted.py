@@ -81,14 +81,20 @@ def test_the_alpha_rate_means_nothing_to_the_default_and_much_to_its_rivals(monk
     assert rival["alpha_rate"] == 3e-3 and rival["found"] == rival["proposed"]
 
 
+def test_the_shortcut_is_of_use_where_it_knows_the_noise() -> None:
+    assert [sorted(case.useful) for case in (*GRID[:4], MORE[2])] == [["b", "d"]] * 3 + [["a", "b", "d"]] * 2
+
+
 def test_the_summary_counts_per_method_and_case(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"method": "default", "alpha_rate": "any", "interaction": "xor", "shortcut": 0.5, "modalities": 4,
-           "noise": 0.0, "proposed_planted": True, "found_planted": True, "accuracy": "0.9950", "attainable": "1.0000",
-           "shortfall": "0.0050", "loss": "0.1000", "attainable_loss": "0.0000", "seconds": "2.0"}  # fmt: skip
-    missed = {**row, "found_planted": False, "accuracy": "0.7000", "shortfall": "0.3000"}
+           "noise": 0.0, "proposed_planted": True, "found_planted": True, "found_useless": False, "accuracy": "0.9950",
+           "attainable": "1.0000", "shortfall": "0.0050", "loss": "0.1000", "attainable_loss": "0.0000",
+           "seconds": "2.0"}  # fmt: skip
+    missed = {**row, "found_planted": False, "found_useless": True, "accuracy": "0.7000", "shortfall": "0.3000"}
     rows = [row, missed, {**row, "shortcut": 0.75}]
     first, second = summary(rows)
     assert (first["runs"], first["found_planted"], first["proposed_planted"]) == (2, "0.50", "1.00")
+    assert (first["found_useless"], second["found_useless"]) == ("0.50", "0.00")
     assert (first["within_a_point"], first["accuracy"], second["runs"]) == ("0.50", "0.8475", 1)
 
 
