@@ -29,6 +29,7 @@ NODES = [Node((A0, B1, C1), "mlp"), Node((B2, NodeRef(0)), "additive")]
     [
         ([], None),
         ([A0], "#0 = mlp(b.1, c.1); #1 = additive(b.2, #0)"),
+        ([B1, C1], "additive(a.0, b.2)"),
         ([B2], "mlp(a.0, b.1, c.1)"),
         ([A0, B1, C1], "only b.2"),
         ([A0, B1, B2], "only c.1"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fusionnas.data.base import SearchData
-from fusionnas.search.choice import no_worse, one_standard_error
+from fusionnas.search.choice import no_worse, one_standard_error, within_doubt
 from fusionnas.search.folds import fold
 from tests.spaces import random_part, tiny_data, tiny_signature
 
@@ -75,3 +75,12 @@ def test_losses_closer_than_one_sample_can_tell_are_equal() -> None:
 
     assert no_worse(torch.full((500,), 0.0019))
     assert not no_worse(torch.full((500,), 0.0021))
+
+
+def test_doubt_is_two_standard_errors() -> None:
+    import torch
+
+    noise = torch.tensor([1.0, -1.0]).repeat(200)
+    error = float(noise.std()) / 400**0.5
+    assert [within_doubt(noise + errors * error + 1 / 400) for errors in (-3, 1.9, 2.1)] == [True, True, False]
+    assert not no_worse(noise + 1.1 * error + 1 / 400)
