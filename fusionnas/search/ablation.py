@@ -17,6 +17,7 @@ from fusionnas.architecture import Architecture, Node, NodeRef, Point
 from fusionnas.operators import operators
 from fusionnas.search.choice import within_doubt
 from fusionnas.search.method import Task
+from fusionnas.search.references import Layers, competes
 from fusionnas.search.retrain import Retrained, held_out_losses, held_out_part
 from fusionnas.supernet.mixing import reachable
 from fusionnas.training.randomness import derive
@@ -24,9 +25,6 @@ from fusionnas.training.scoring import nll
 
 if TYPE_CHECKING:
     from fusionnas.space import SearchSpace
-
-Layers = dict[str, tuple[str, ...]]
-
 
 @dataclass(frozen=True)
 class Input:
@@ -81,12 +79,14 @@ def without_ignored(
     """The architectures to try, simplest first: ignored inputs dropped; then, where a node needs its slot, replaced.
 
     A node that loses its second input falls away, and with it what only its operator could do. If the network is worse
-    for that, an input that it reads elsewhere anyway takes the ignored one's place.
+    for that, an input that it reads elsewhere anyway takes the ignored one's place. What the space does not allow
+    (fewer inputs than ``fusion.inputs``) comes last.
     """
     ignored = [i.point for i in inputs if i.ignored]
     used = [i.point for i in sorted(inputs, key=lambda i: -i.change) if not i.ignored]
     found = [without(space, architecture, ignored, layers), instead(space, architecture, ignored, used, layers)]
-    return list(dict.fromkeys(a for a in found if a is not None and a != architecture))
+    distinct = dict.fromkeys(a for a in found if a is not None and a != architecture)
+    return sorted(distinct, key=lambda a: not competes(space, a))
 
 
 def without(
@@ -106,12 +106,14 @@ def instead(
 ) -> Architecture | None:
     """The architecture without some fusion points; nodes that it takes too many from get others, and stay.
 
-    A node left with fewer inputs than two, or than its operator needs, takes the first of ``others`` that it lacks.
+    A node left with fewer inputs than it needs, in this space, takes the first of ``others`` that it lacks.
     """
 
     def inputs(node: Node) -> list[Point | NodeRef]:
         kept: list[Point | NodeRef] = [s for s in node.inputs if s not in points]
-        missing = min(max(2, operators[node.operator].inputs_range[0]), len(node.inputs)) - len(kept)
+        rule = space.rules.get(node.operator)
+        fewest = rule.fewest if rule else max(2, operators[node.operator].inputs_range[0])
+        missing = min(fewest, len(node.inputs)) - len(kept)
         return [*kept, *[p for p in others if p not in kept][: max(missing, 0)]]
 
     return _rebuilt(space, architecture, inputs, layers)

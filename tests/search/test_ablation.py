@@ -68,6 +68,18 @@ def test_fewer_inputs_are_tried_first_then_the_one_that_matters_most_in_the_igno
     assert without_ignored(space, space.architecture(NODES), used, LAYERS) == []
 
 
+def test_what_the_space_allows_is_tried_before_what_it_does_not() -> None:
+    space = tiny_space(inputs="[3, 4]")
+    tied = space.architecture([Node((A0, B1, C1), "mlp"), Node((A0, B2, NodeRef(0)), "additive")], layers=LAYERS)
+    inputs = [Input(point, 0.1 + 0.1 * (point == A0), 0.01, point == C1) for point in (A0, B1, B2, C1)]
+    found = without_ignored(space, tied, inputs, LAYERS)
+    assert [str(a) for a in found] == [
+        "#0 = mlp(a.0, b.1, b.2); #1 = additive(a.0, b.2, #0)",
+        "#0 = mlp(a.0, b.1); #1 = additive(a.0, b.2, #0)",
+    ]
+    assert [space.contains(a) for a in found] == [True, False]
+
+
 def test_on_all_folds_the_lowest_loss_wins_however_near_a_simpler_network_is(tmp_path: Path) -> None:
     space, data = tiny_space(), tiny_data()
     with Run.create(tmp_path / "run", space=space, settings={}) as run:
