@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from fusionnas.bench.base import register_bench, write_table
@@ -119,10 +120,9 @@ def score_once(method: str, overrides: Sequence[str], table: Table, seed: int) -
     places = {a.id: place for place, a in enumerate(table.architectures)}
     ranked = [places[name] for name in final_ranking(winner) if name in places] if winner else []
     chosen = winner.architecture if winner else found.finalists[0]
-    ours, limit = _taus(table, ranked)
     return {
         "table": table.name, "method": method, "settings": " ".join(overrides), "seed": seed,
-        "regret": f"{table.regret(chosen):.3f}", "tau": ours, "tau_of_table": limit,
+        "regret": f"{table.regret(chosen):.3f}", **_taus(table, ranked),
         "seconds": f"{seconds:.1f}", "search_seconds": f"{searched:.1f}", "architecture": str(chosen),
     }  # fmt: skip
 
@@ -133,17 +133,27 @@ def final_ranking(winner: Winner) -> list[str]:
     return [str(row["id"]) for row in rows]
 
 
-def _taus(table: Table, ranked: Sequence[int]) -> tuple[str, str]:
-    """Kendall's tau with test accuracy of places, best first; and of the table's own select losses for these places.
+def _taus(table: Table, ranked: Sequence[int]) -> dict[str, str]:
+    """Kendall's tau of places, best first, with their test accuracy; and how well they can be told apart at all.
 
-    The second, one training each to the end (mean over the table's seeds of tau), says what noise leaves to be had.
+    ``tau_of_table``: of the table's own select losses, one training each to the end. ``tau_of_test``: of the test
+    accuracy of one training with that of the others, which no search sees. Both are means over the table's seeds.
     """
+    right, losses = table.test_right[list(ranked), :, -1], table.select_loss[list(ranked), :, -1]
     truth = [float(table.test_accuracy[place]) for place in ranked]
-    ours = kendall_tau([-float(rank) for rank in range(len(ranked))], truth)
-    own = [kendall_tau([-float(table.select_loss[place, seed, -1]) for place in ranked], truth)
-           for seed in range(table.seeds)]  # fmt: skip
-    known = [tau for tau in own if tau is not None]
-    return "" if ours is None else f"{ours:.3f}", f"{statistics.mean(known):.3f}" if known else ""
+    seeds = range(table.seeds)
+    own = [kendall_tau((-losses[:, seed]).tolist(), truth) for seed in seeds]
+    others = [kendall_tau(right[:, seed].tolist(), np.delete(right, seed, 1).sum(1).tolist()) for seed in seeds]
+    return {
+        "tau": _mean([kendall_tau([-float(rank) for rank in range(len(ranked))], truth)]),
+        "tau_of_table": _mean(own),
+        "tau_of_test": _mean(others),
+    }
+
+
+def _mean(taus: Sequence[float | None]) -> str:
+    known = [tau for tau in taus if tau is not None]
+    return f"{statistics.mean(known):.3f}" if known else ""
 
 
 def _compared(table: Table, seed: int, executor: Executor, progress: Progress) -> Iterator[list[dict[str, Any]]]:

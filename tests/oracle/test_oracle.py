@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kendalltau
 
 from fusionnas.bench import oracle as bench
 from fusionnas.bench.oracle import RIVALS, final_ranking, oracle, score_once
@@ -219,6 +220,10 @@ def test_what_is_scored_is_the_choice_and_the_ranking_of_a_whole_search(
     truth = {a.id: float(table.test_accuracy[place]) for place, a in enumerate(table.architectures)}
     tau = kendall_tau([-float(place) for place in range(len(ranking))], [truth[name] for name in ranking])
     assert tau is not None and row["tau"] == f"{tau:.3f}"
+    first, second, third = table.test_right[[table.place(a) for a in table.architectures if a.id in ranking], :, -1].T
+    pairs = [(first, second + third), (second, first + third), (third, first + second)]
+    limit = np.mean([kendalltau(*pair).statistic for pair in pairs])
+    assert float(row["tau_of_test"]) == pytest.approx(limit, abs=1e-3)
 
 
 def test_one_proposal_is_the_choice() -> None:
