@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from fusionnas.errors import InputError
 from fusionnas.registry import Registry
-from fusionnas.run.files import write_csv
+from fusionnas.run.files import check_writable, write_csv
 from fusionnas.run.progress import Progress
 
 
@@ -34,12 +34,13 @@ def run_bench(
     """Run a benchmark; ``words`` are for those that ask for some.
 
     Raises:
-        InputError: this one asks for none.
+        InputError: this one asks for none; ``output`` cannot be written.
     """
     benchmark: Callable[..., list[dict[str, Any]]] = benches[name]
     asks = "words" in inspect.signature(benchmark).parameters
     if words and not asks:
         raise InputError(f"fusionnas bench {name}: given '{' '.join(words)}', expected nothing after the name")
+    check_writable(output)
     more = {"words": words} if asks else {}
     return benchmark(output, seed=seed, workers=workers, progress=progress, **more)
 

@@ -7,12 +7,13 @@ import errno
 import hashlib
 import io
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fusionnas.errors import DiskError, RunError
+from fusionnas.errors import DiskError, InputError, RunError
 from fusionnas.run.plain import json_bytes
 
 _FULL = {
@@ -47,6 +48,22 @@ def write_atomic(path: Path, data: bytes) -> None:
                 temporary.unlink()
             raise
         sync_folder(path.parent)
+
+
+def check_writable(path: Path) -> None:
+    """Fail before long work, not after it, where a file at ``path`` cannot be written; makes its folder.
+
+    Raises:
+        InputError: it is a folder, or its folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder; give a file, such as {path / 'table.csv'}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another file") from error
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fusionnas.bench import benches
-from fusionnas.bench.base import write_table
+from fusionnas.bench import base, benches
+from fusionnas.bench.base import run_bench, write_table
 from fusionnas.bench.physionet2012 import SUMMARIES, _plain_row, _row, _table
 from fusionnas.data.base import Part
-from fusionnas.errors import DataError, RegistryError
+from fusionnas.errors import DataError, InputError, RegistryError
 from fusionnas.feature import Feature
+from fusionnas.run.progress import Progress, QuietProgress
 
 
 def test_registry_knows_the_benchmarks() -> None:
@@ -29,6 +31,26 @@ def test_tables_read_back(tmp_path: Path) -> None:
     assert (tmp_path / "deep" / "t.csv").read_text() == 'name,value\n"a, b",0.5\nc,\n'
     with (tmp_path / "deep" / "t.csv").open() as file:
         assert list(csv.DictReader(file)) == rows
+
+
+def test_a_table_that_cannot_be_written_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Path] = []
+
+    def measure(output: Path, *, seed: int, workers: int, progress: Progress) -> list[dict[str, str]]:
+        started.append(output)
+        return [{"value": "1"}]
+
+    monkeypatch.setattr(base, "benches", {"measured": measure})
+    (tmp_path / "file").touch()
+    run = partial(run_bench, "measured", words=(), seed=0, workers=1, progress=QuietProgress(stages=False))
+    with pytest.raises(InputError, match="it is a folder; give a file, such as .*table.csv"):
+        run(output=tmp_path)
+    with pytest.raises(InputError, match="choose another file"):
+        run(output=tmp_path / "file" / "t.csv")
+    assert started == []
+    assert run(output=tmp_path / "new" / "t.csv") and started == [tmp_path / "new" / "t.csv"]
 
 
 def test_rows_of_networks_and_of_other_models_have_one_form() -> None:
@@ -54,8 +76,6 @@ def test_models_without_network_see_summaries_and_static_side_by_side() -> None:
 def test_without_its_data_the_benchmark_says_where_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fusionnas.run.progress import QuietProgress
-
     monkeypatch.delenv("FUSIONNAS_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="FUSIONNAS_DATA"):
