@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionnas.bench.base import register_bench, write_table
-from fusionnas.bench.search_heads import chosen, exhaustive, halving, stacked
+from fusionnas.bench.search_heads import chosen, exhaustive, halving, products, stacked
 from fusionnas.bench.search_replay import replay
 from fusionnas.bench.search_steps import Row, compiled, packed, pairs, second_order
 from fusionnas.errors import InputError, did_you_mean
@@ -24,6 +24,7 @@ PARTS: dict[str, Part] = {
     "second_order": lambda seed, workers, progress: second_order(seed),
     "stacked": lambda seed, workers, progress: stacked(),
     "stacked_compiled": lambda seed, workers, progress: stacked(backend="inductor"),
+    "products": lambda seed, workers, progress: products(),
     "chosen": lambda seed, workers, progress: chosen(),
     "halving": lambda seed, workers, progress: [
         row

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import resource
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fusionnas.architecture import Architecture, Node, NodeRef, Point
 from fusionnas.bench.alternated import SECONDS, alternated, one_thread
@@ -33,6 +35,8 @@ from fusionnas.training.randomness import seeded
 
 POINTS = tuple(Point(name, level) for name in "abc" for level in range(2))
 KINDS = (("gated", "mlp"), ("low_rank_tensor", "gated"), ("additive", "multiplicative"))
+OPERATORS = ("additive", "gated", "low_rank_tensor", "mlp", "multiplicative")
+"""Of the quadrants' space."""
 SIZES = ((16, 64), (64, 64), (64, 512), (128, 128), (256, 64), (256, 512))
 """Width and batch."""
 SEEDS, EPOCHS = 3, 20
@@ -55,6 +59,46 @@ def stacked(*, steps: int = 4, backend: str = "") -> list[Row]:
         each = _per_step(ours, _heads(SequentialHeads, names, 8, settings), settings, steps)
         rows.append(compared(f"{count} stacked heads{how}, per head and step", " -> ".join(names), each, "", bar))
     return rows
+
+
+def products(*, names: Sequence[str] = OPERATORS, seconds: float = SECONDS) -> list[Row]:
+    """A stacked head's training step, and the products of small matrices in it alone: how far down its time could go.
+
+    Mean over all sequences of two operators; width 16, batch 64.
+    """
+    settings, sums = HeadSettings(16, 10, 64), {"ours": 0.0, "other": 0.0}
+    pairs, count = list(itertools.product(names, repeat=2)), largest_stack(settings)
+    cache = _random_cache(settings, 1)
+    for pair in pairs:
+        heads = _heads(HeadStack, pair, count, settings)
+        with _Products() as seen:
+            heads.fit(cache, [1.0], seed=0)
+        contestants = {"ours": partial(heads.fit, cache, [1.0], seed=0), "other": seen.again}
+        found = alternated(contestants, seconds=seconds)
+        sums = {name: sums[name] + found[name] / count / len(pairs) for name in sums}
+    ours, other = (f"{1e6 * sums[name]:.1f} us" for name in ("ours", "other"))
+    setting = f"{len(pairs)} operator sequences; the other: its products alone"
+    return [row(f"{count} stacked heads, per head and step", setting, ours=ours, other=other,
+                ratio=f"{sums['other'] / sums['ours']:.2f}")]  # fmt: skip
+
+
+class _Products(TorchDispatchMode):
+    """Keeps the batched matrix products that are computed inside, to compute them again."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._calls: list[Callable[[], object]] = []
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if operation in (torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default):
+            self._calls.append(partial(operation, *args, **(kwargs or {})))
+        return operation(*args, **(kwargs or {}))
+
+    def again(self) -> None:
+        """Compute them, and nothing else."""
+        with torch.no_grad():
+            for call in self._calls:
+                call()
 
 
 def chosen(*, sizes: Iterable[tuple[int, int]] = SIZES, steps: int = 2, seconds: float = SECONDS) -> list[Row]:

@@ -9,12 +9,23 @@ import torch
 
 from fusionnas.bench.alternated import alternated, one_thread
 from fusionnas.bench.search import DEFAULT, PARTS, search
-from fusionnas.bench.search_heads import SPACES, _contest, _problem, chosen, stacked
+from fusionnas.bench.search_heads import (
+    SPACES,
+    _contest,
+    _heads,
+    _problem,
+    _Products,
+    _random_cache,
+    chosen,
+    products,
+    stacked,
+)
 from fusionnas.bench.search_replay import replay
 from fusionnas.bench.search_steps import _as_published, _errors, _exact, _unrecorded, compared, compiled, scene
 from fusionnas.errors import InputError
 from fusionnas.run.progress import QuietProgress
-from fusionnas.search.heads import Candidate
+from fusionnas.search.heads import Candidate, HeadSettings
+from fusionnas.search.stack import HeadStack
 from fusionnas.search.steps import Steps
 from fusionnas.training.replay import AFTER
 
@@ -95,6 +106,16 @@ def test_heads_of_the_benchmark_train(tmp_path) -> None:
                   for (place, _), row in zip(stack, found, strict=True)}  # fmt: skip
     assert sorted(losses) == list(range(20))
     assert all(float(row.mean()) < 2.3 for row in losses.values())  # less than a uniform guess among ten digits
+
+
+def test_the_products_of_a_step_are_a_part_of_it() -> None:
+    (row,) = products(names=["mlp"], seconds=0.01)
+    assert row["setting"].startswith("1 operator sequences") and 0 < float(row["ratio"]) < 1
+    heads = _heads(HeadStack, ("mlp", "mlp"), 2, HeadSettings(4, 3, 8))
+    with _Products() as seen:
+        heads.fit(_random_cache(HeadSettings(4, 3, 8), 1), [1.0], seed=0)
+    # Forward: two maps per perceptron, the readout. Backward: each weight, and each input but that of the first map.
+    assert len(seen._calls) == 5 + 5 + 4
 
 
 def test_the_way_measured_to_pay_is_named() -> None:
