@@ -134,7 +134,7 @@ def final_ranking(winner: Winner) -> list[str]:
 
 
 def _taus(table: Table, ranked: Sequence[int]) -> dict[str, str]:
-    """Kendall's tau of places, best first, with their test accuracy; and how well they can be told apart at all.
+    """Kendall's tau of places, best first, with their test accuracy; and, to compare it with, two of the table's own.
 
     ``tau_of_table``: of the table's own select losses, one training each to the end. ``tau_of_test``: of the test
     accuracy of one training with that of the others, which no search sees. Both are means over the table's seeds.
