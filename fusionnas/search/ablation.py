@@ -26,6 +26,7 @@ from fusionnas.training.scoring import nll
 if TYPE_CHECKING:
     from fusionnas.space import SearchSpace
 
+
 @dataclass(frozen=True)
 class Input:
     """What one input is worth to a network.
