@@ -35,8 +35,6 @@ from fusionnas.training.randomness import seeded
 
 POINTS = tuple(Point(name, level) for name in "abc" for level in range(2))
 KINDS = (("gated", "mlp"), ("low_rank_tensor", "gated"), ("additive", "multiplicative"))
-OPERATORS = ("additive", "gated", "low_rank_tensor", "mlp", "multiplicative")
-"""Of the quadrants' space."""
 SIZES = ((16, 64), (64, 64), (64, 512), (128, 128), (256, 64), (256, 512))
 """Width and batch."""
 SEEDS, EPOCHS = 3, 20
@@ -61,12 +59,13 @@ def stacked(*, steps: int = 4, backend: str = "") -> list[Row]:
     return rows
 
 
-def products(*, names: Sequence[str] = OPERATORS, seconds: float = SECONDS) -> list[Row]:
+def products(*, names: Sequence[str] = (), seconds: float = SECONDS) -> list[Row]:
     """A stacked head's training step, and the products of small matrices in it alone: how far down its time could go.
 
-    Mean over all sequences of two operators; width 16, batch 64.
+    Mean over all sequences of two operators, those named or the quadrants'; width 16, batch 64.
     """
     settings, sums = HeadSettings(16, 10, 64), {"ours": 0.0, "other": 0.0}
+    names = names or _problem(5_000, 0).space.file.fusion.operators
     pairs, count = list(itertools.product(names, repeat=2)), largest_stack(settings)
     cache = _random_cache(settings, 1)
     for pair in pairs:

@@ -108,9 +108,9 @@ def test_heads_of_the_benchmark_train(tmp_path) -> None:
     assert all(float(row.mean()) < 2.3 for row in losses.values())  # less than a uniform guess among ten digits
 
 
-def test_the_products_of_a_step_are_a_part_of_it() -> None:
+def test_the_products_of_a_step_are_all_that_is_computed_again() -> None:
     (row,) = products(names=["mlp"], seconds=0.01)
-    assert row["setting"].startswith("1 operator sequences") and 0 < float(row["ratio"]) < 1
+    assert row["setting"].startswith("1 operator sequences") and float(row["ratio"]) > 0
     heads = _heads(HeadStack, ("mlp", "mlp"), 2, HeadSettings(4, 3, 8))
     with _Products() as seen:
         heads.fit(_random_cache(HeadSettings(4, 3, 8), 1), [1.0], seed=0)
